@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Entry } from "../../src/core/entry.ts";
+import { noDetours } from "../../src/core/sink.ts";
 import { reserveFreeSpace, SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -33,7 +34,7 @@ describe("trimming", () => {
       Object.keys(sinks).filter((sink) => !untilFull.includes(sink)),
       untilFull,
     );
-    return { spool, trim: () => clock.advance(1_000) };
+    return { spool, clock, trim: () => clock.advance(1_000) };
   }
 
   test("only what every sink has settled is removed, in whole groups", () => {
@@ -116,6 +117,30 @@ describe("trimming", () => {
     });
     trim();
     expect(spool.first).toBe(11);
+  });
+
+  test("a lane that went on a detour and rejoined is on none after a restart", () => {
+    const dataDir = kit.dir();
+    const clock = simulatedClock();
+    const spool = kit.spool({ dataDir, clock });
+    for (const detours of [new Map([["acme", { seq: 5, waiting: 1 }]]), noDetours]) {
+      spool.setCursor("influx", settledTo(10, { detours }));
+      clock.advance(1_000);
+    }
+    kit.close(spool);
+    expect(kit.spool({ dataDir }).cursorOf("influx").detours.size).toBe(0);
+  });
+
+  test("a second passes between two times, though groups come meanwhile", () => {
+    const { spool, clock, trim } = drained({ postgres: settledTo(20) });
+    trim();
+    expect(spool.first).toBe(21);
+    spool.setCursor("postgres", settledTo(40));
+    clock.advance(500);
+    put(spool, 1);
+    expect(spool.first).toBe(21);
+    clock.advance(500);
+    expect(spool.first).toBe(41);
   });
 
   test("nothing is removed from a held seq on, also if it is the last of its group", () => {
