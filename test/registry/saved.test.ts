@@ -1,6 +1,6 @@
 /** The auth cache on disk: changes are written, removed rows disappear, and nobody waits long for it. */
 import { Database } from "bun:sqlite";
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -142,6 +142,10 @@ test("an unchanged cache is not compared again", async () => {
   clock.advance(10_000);
   const savedMs = clock.monoMs();
   await saved.save();
+  const [compared, lookedFor] = [spyOn(cache, "snapshot"), spyOn(cache, "has")];
+  await saved.save();
+  expect(compared).toHaveBeenCalledWith(savedMs);
+  expect(lookedFor).not.toHaveBeenCalled();
   cache.put(aDevice({ deviceId: "d1" }));
   expect([...cache.snapshot(savedMs)].map((row) => row?.deviceId)).toEqual([undefined, undefined, "d1"]);
   saved.close();
