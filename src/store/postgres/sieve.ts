@@ -7,12 +7,13 @@
  * position per lane in every transaction for what one more trial finds out.
  */
 import { payloadBytes, type Entry } from "../../core/entry.ts";
-import type { Postgres } from "./postgres-client.ts";
+import { literal, type Postgres } from "./postgres-client.ts";
+import { timeText } from "../rows.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Delivery } from "../../core/sink.ts";
 import { tryEach, type Trial } from "./trial.ts";
 import { lackingProof, provenBy, verdictOf, type Held, type Proven, type Verdict } from "./trial-verdict.ts";
-import { isPassing, unproven } from "./postgres-words.ts";
+import { isPassing, lacksPartition, unproven } from "./postgres-words.ts";
 import { tablesOf, type Table } from "./write.ts";
 
 /** Batches that a delivery tries behind its own; the next delivery goes on from there. */
@@ -62,8 +63,10 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
   }
 
   async function tried(entries: readonly Entry[]): Promise<Attempt> {
-    const trial = await tryEach(db, entries);
-    return { trial: { ...trial, entries }, proven: provenBy(trial.passed) };
+    const trial = { ...(await tryEach(db, entries)), entries };
+    const proven = provenBy(trial.passed);
+    if (await isBetweenPartitions(db, trial)) for (const table of proven.keys()) proven.set(table, 0);
+    return { trial, proven };
   }
 
   /** Tries the entries behind the batch until one passes in a table that is not `proven`. @returns whether one has */
@@ -117,6 +120,23 @@ interface Attempt {
   readonly trial: Trial & { readonly entries: readonly Entry[] };
   /** The tables that took an entry. */
   readonly proven: Proven;
+}
+
+/**
+ * A partition is missing between others, if its table takes or holds what arrived earlier: then what passes behind it proves nothing.
+ * If not, it is one that was dropped for its age.
+ */
+async function isBetweenPartitions(
+  db: Postgres,
+  { entries, refused, passed }: Attempt["trial"],
+): Promise<boolean> {
+  const notes = entries.map((entry) => ({ ms: entry.receivedMs, note: refused.get(entry.seq) }));
+  const newest = notes.findLast(({ note }) => note !== undefined && lacksPartition(note));
+  if (newest?.note === undefined) return false;
+  const { ms, note } = newest;
+  if (passed.some((e) => e.receivedMs < ms && tablesOf(e).some((table) => table === note.table))) return true;
+  const earlier = `select 1 from ${note.table} where ingested_at < ${literal(timeText(ms, 0))} limit 1`;
+  return (await db.ask("looking for rows of an earlier partition", earlier)).length > 0;
 }
 
 /** An entry was refused that may be so for good, if only there were a proof. */

@@ -6,7 +6,7 @@
  * can refuse the other. For a reject it is enough that an event passes: events do not wait for what may be the only reject of
  * the day. An error that may be over in a moment (a deadlock) must repeat several times first, and a full disk is never the entry's
  * fault. Where the partition for the time of arrival is missing, as after midnight, what came before proves nothing: all that comes
- * later lacks it, too.
+ * later lacks it, too; nor does what comes after, if the table holds still older rows (sieve.ts).
  */
 import type { Entry } from "../../core/entry.ts";
 import { isOfTable, isPassing, lacksPartition, refusalWords } from "./postgres-words.ts";
@@ -37,7 +37,7 @@ export type Strikes = Map<number, number>;
 /** When the newest entry that a table took in a trial had come. */
 export type Proven = ReadonlyMap<Table, number>;
 
-export function provenBy(passed: readonly Entry[]): Proven {
+export function provenBy(passed: readonly Entry[]): Map<Table, number> {
   const proven = new Map<Table, number>();
   for (const entry of passed)
     for (const table of tablesOf(entry))

@@ -400,6 +400,31 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(await site.stored()).toBe(12);
   });
 
+  test("none for whose time of arrival a partition is missing between others, but those of one dropped for its age", async () => {
+    const midnight = Date.UTC(2026, 10, 28);
+    const day = 86_400_000;
+    await site.run([
+      "alter table raw_events rename to raw_events_before",
+      "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
+      "create table raw_27 partition of raw_events for values from ('2026-11-27 00:00Z') to ('2026-11-28 00:00Z')",
+      "create table raw_29 partition of raw_events for values from ('2026-11-29 00:00Z') to (maxvalue)",
+      "grant select, insert on raw_events to sluice",
+    ]);
+    const at = (receivedMs: number) => anEntry({ receivedMs });
+    site.put([at(midnight - 1), at(midnight), at(midnight + day)]);
+    site.drain.start();
+    const isHeld = () => expect(site.drain.stats().alarms[0]?.why).toContain("no partition of relation");
+    await until(() => isHeld());
+    await site.run(["create table raw_28 partition of raw_events default"]);
+    await site.settled();
+    expect(site.letters()).toEqual([]);
+    expect(await site.stored()).toBe(3);
+    await site.run(["drop table raw_28", "drop table raw_27"]);
+    site.put([at(midnight), at(midnight + day)]);
+    await site.settled();
+    expect(site.letters().map(({ why }) => why.slice(0, 5))).toEqual(["23514"]);
+  });
+
   test("none of those that were tried after the right to the table was taken, although others had passed before", async () => {
     // Of the trial alone, for COPY ends at the bad one: the tenth waits until the right is taken.
     await site.run([
