@@ -79,7 +79,7 @@ describe("sluice spool", () => {
     const spool = open();
     const { code, out, err } = await sluice(tool);
     expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toMatch(/^error: a gateway has the spool .* stop it first/m);
+    expect(err).toMatch(/^error: a gateway, or another such command, has the spool .* stop it first/m);
     spool.close();
   });
 
