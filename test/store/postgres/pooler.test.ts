@@ -74,11 +74,11 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     await admin.end({ timeout: 5 });
     const { calls } = await open(url);
     await until(() => calls.includes("restored"));
-    // The connection that queries our triggers again and again is the one that listens.
+    // The connection that asks again and again what is told is the one that listens; PostgreSQL shows the first 1,024 bytes.
     const listening = async () => {
       const looking = postgres(url, { max: 1, fetch_types: false });
       const rows = await looking`select pid, backend_start::text from pg_stat_activity
-        where query like '%pg_trigger%' and datname = ${name} and pid <> pg_backend_pid()`;
+        where query like '%pg_subscription_rel%' and datname = ${name} and pid <> pg_backend_pid()`;
       await looking.end({ timeout: 5 });
       return rows.map((row) => ({ ...row }));
     };
