@@ -1,14 +1,10 @@
 /** What requests may hold together: how long they hold it, and that nobody gets more of it than there is. */
 import { expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { silentLog } from "../../../src/core/log/log.ts";
-import type { Source } from "../../../src/core/source.ts";
-import { openHttpSource } from "../../../src/source/http/source.ts";
 import { createBodyReader, createRoom } from "../../../src/source/http/body.ts";
-import { ingestSettings } from "../../../src/source/http/settings.ts";
-import { simulatedClock } from "../../kit/clock.ts";
 import { endsAfterEach } from "../../kit/ends.ts";
-import { fakeIntake, settingsOf, until } from "../../kit/source.ts";
+import { startIngest } from "../../kit/ingest-source.ts";
+import { until } from "../../kit/source.ts";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -17,17 +13,8 @@ const ends = endsAfterEach();
 const MiB = 1024 * 1024;
 
 async function ingest() {
-  const clock = simulatedClock();
-  const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
-  const source: Source = openHttpSource({ settings, clock, log: silentLog, payloadBytesMax: () => 8 * MiB });
-  const intake = fakeIntake();
-  await source.start(intake);
-  ends.push(async () => {
-    const closing = source.close();
-    await clock.pass(2_000);
-    await closing;
-  });
-  const url = `http://127.0.0.1:${source.address?.().port ?? 0}/ingest/v1/topic/a/b`;
+  const { clock, source, intake, port } = await startIngest(ends, 8 * MiB);
+  const url = `http://127.0.0.1:${port}/ingest/v1/topic/a/b`;
   const post = async (body: Uint8Array | string, headers: Record<string, string> = {}) => {
     const response = await fetch(url, { method: "POST", body, headers });
     await response.text();

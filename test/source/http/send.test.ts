@@ -1,30 +1,17 @@
 /** An answer that comes before the end of its request's body reaches a sender that sends all before it reads. */
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
-import { silentLog } from "../../../src/core/log/log.ts";
-import { ingestSettings } from "../../../src/source/http/settings.ts";
-import { openHttpSource } from "../../../src/source/http/source.ts";
-import { simulatedClock } from "../../kit/clock.ts";
 import { endsAfterEach } from "../../kit/ends.ts";
-import { fakeIntake, settingsOf, until } from "../../kit/source.ts";
+import { startIngest } from "../../kit/ingest-source.ts";
+import { until } from "../../kit/source.ts";
 
 const ends = endsAfterEach();
 const MiB = 1024 * 1024;
 const bodyMax = 8 * MiB;
 
 async function ingest() {
-  const clock = simulatedClock();
-  const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
-  const source = openHttpSource({ settings, clock, log: silentLog, payloadBytesMax: () => bodyMax });
-  const intake = fakeIntake();
-  await source.start(intake);
-  ends.push(async () => {
-    const closing = source.close();
-    await clock.pass(2_000);
-    await closing;
-  });
-  const open = () => sender(source.address?.().port ?? 0);
-  return { clock, intake, open };
+  const { clock, intake, port } = await startIngest(ends, bodyMax);
+  return { clock, intake, open: () => sender(port) };
 }
 
 /** It reads nothing before all of a text is sent. */
