@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { compress } from "hono/compress";
 import { HTTPException } from "hono/http-exception";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { secureHeaders } from "hono/secure-headers";
@@ -58,6 +59,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
   const { isInForce = () => true } = options;
   const warn = throttledWarn(log, clock);
   const app = new Hono<HttpEnv>();
+  for (const path of ["/", "/page.js", "/page.css", "/docs"]) app.use(path, compress());
   app.use("/docs", async (c, next) => {
     await next();
     c.header("content-security-policy", docsPolicy);

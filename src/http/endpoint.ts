@@ -107,7 +107,8 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
  */
 export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit: AuditLog): void {
   for (const { method, path, id, access, respond } of endpoints) {
-    const route = path.replace(/\{(\w+)\}/g, ":$1");
+    // An id is a number: else GET of …/replay, which is only posted to, would ask for the row of that name.
+    const route = path.replace(/\{(\w+)\}/g, (_, name) => (name === "id" ? ":id{[0-9]+}" : `:${name}`));
     app.on(method, route, async (c) => {
       if (method === "GET" || access === "read") return respond(c, () => {});
       let details: Details = {};

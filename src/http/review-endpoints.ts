@@ -82,7 +82,7 @@ export function reviewEndpoints<Row extends { id: number }, Full>(
       problems: [404, 503],
       handle: ({ params }) =>
         unlessNotNow(async () => {
-          const found = /^\d{1,15}$/.test(params["id"] ?? "")
+          const found = Number.isSafeInteger(Number(params["id"]))
             ? await queue.show(Number(params["id"]))
             : undefined;
           return found ?? problem(404, "There is none with this id.");

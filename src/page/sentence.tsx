@@ -22,7 +22,7 @@ export function Sentence({
       )}
       <h2>
         {text}
-        {since === null ? "" : ` since ${time(since)}`}
+        {since === null ? "" : ` (since ${time(since)})`}
       </h2>
       {detail === null ? "" : <p>{detail}</p>}
       {remedy === null ? "" : <p>{remedy}</p>}

@@ -30,7 +30,7 @@ export function Settings({ stats }: { stats: Stats }) {
       await request("POST", "/admin/cache/clear");
       return "The cache is empty.";
     });
-  const bandOf = (name: string) => cache?.bands[name] ?? "not known yet";
+  const bandOf = (name: string) => (typeof cache?.bands[name] === "string" ? ` (${cache.bands[name]})` : "");
   const logout = () =>
     act(async () => {
       await request("POST", "/logout");
@@ -66,9 +66,10 @@ export function Settings({ stats }: { stats: Stats }) {
         ""
       ) : (
         <p>
-          {number(cache.size)} of {number(cache.max_size)} devices ({bandOf("size")}); answered from memory:{" "}
-          {cache.hit_rate === null ? "" : `${(cache.hit_rate * 100).toFixed(1)} % `}({bandOf("hit_rate")});
-          look-ups without an answer: {number(cache.errors)} ({bandOf("errors")}){" "}
+          {number(cache.size)} of {number(cache.max_size)} devices{bandOf("size")}; answered from memory:{" "}
+          {cache.hit_rate === null ? "none yet" : `${(cache.hit_rate * 100).toFixed(1)} %`}
+          {bandOf("hit_rate")}; look-ups without an answer: {number(cache.errors)}
+          {bandOf("errors")}{" "}
           <button type="button" onClick={clear}>
             Clear
           </button>

@@ -406,6 +406,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await row.locator("input").fill("17");
     await row.getByRole("button", { name: "Save" }).click();
     await shows("#settings", "RATE_LIMIT_RPS is changed.");
+    await shows("#settings", "answered from memory: none yet; look-ups without an answer: 0 Clear");
     await row.locator("input").fill("many");
     await row.getByRole("button", { name: "Save" }).click();
     await page.locator("#settings [role=status]", { hasText: /RATE_LIMIT_RPS|number/ }).waitFor();
@@ -513,13 +514,13 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       endLater(() => clearInterval(load));
 
       lines.influx.mode("refuse");
-      await sentence("Sink influx cannot deliver since");
+      await sentence("Sink influx cannot deliver (since");
       await page.locator("#place-sink-influx.broken").waitFor();
       lines.influx.mode("pass");
       await sentence("Working");
 
       lines.postgres.mode("refuse");
-      await sentence("Sink postgres cannot deliver since");
+      await sentence("Sink postgres cannot deliver (since");
       await page.locator("#place-sink-postgres.broken").click();
       await shows(".told", "Nothing is lost");
       // A second one in trouble has its own words, time and cure, though the sentence is of the worst.

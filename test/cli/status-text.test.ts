@@ -24,6 +24,6 @@ test("the unit's status says what is wrong and since when, the rate since the la
   expect(look(7_132, 12_345)).toBe("Working; 1,200 messages/s, 12,000 entries wait");
   const trouble = { text: "Sink influx cannot deliver", since: "2026-11-26T07:10:33.000Z" };
   expect(look(7_132, 12_345, trouble)).toBe(
-    "Sink influx cannot deliver since 2026-11-26T07:10Z; 0 messages/s, 12,000 entries wait",
+    "Sink influx cannot deliver (since 2026-11-26T07:10Z); 0 messages/s, 12,000 entries wait",
   );
 });

@@ -57,7 +57,7 @@ test("a sink that is away comes first: since when, in whose words, and the remed
   await inTrouble();
   const { out } = await sluice(["status"]);
   expect(out).toMatch(
-    /\nSink influx cannot deliver since \d\d:\d\d\n {2}.*127\.0\.0\.1:9.*\n {2}Nothing is lost: 1 entry waits/,
+    /\nSink influx cannot deliver \(since \d\d:\d\d\)\n {2}.*127\.0\.0\.1:9.*\n {2}Nothing is lost: 1 entry waits/,
   );
   expect(out).toContain("Received 2 = accepted 1 + rejected 1 (TOKEN_INVALID 1) + duplicate 0 + judging 0");
   const { out: json } = await sluice(["status", "--json"]);

@@ -182,15 +182,28 @@ describe("/admin/cache", () => {
   });
 });
 
+test("the page's script goes out compressed to those who take that", async () => {
+  const script = async (accepted: string) =>
+    client()("/page.js", { headers: { "accept-encoding": accepted } });
+  const [plain, packed] = [await script("identity"), await script("gzip, br")];
+  expect(plain.headers.get("content-encoding")).toBeNull();
+  expect(packed.headers.get("content-encoding")).toBe("gzip");
+  const unpacked = new TextDecoder().decode(Bun.gunzipSync(await packed.arrayBuffer()));
+  expect(unpacked).toBe(await plain.text());
+});
+
 describe("errors are problem details", () => {
   test("404", async () => {
     await expectProblem(await client()("/nowhere"), 404);
   });
 
   test("405 with Allow", async () => {
-    const response = await client()("/admin/cache/clear");
-    expect(response.headers.get("allow")).toBe("POST");
-    await expectProblem(response, 405);
+    const things = ["dead-letters/replay", "dead-letters/set-aside", "quarantine/discard"];
+    for (const path of ["cache/clear", ...things]) {
+      const response = await client()(`/admin/${path}`);
+      expect(response.headers.get("allow")).toBe("POST");
+      await expectProblem(response, 405);
+    }
   });
 
   test("415: a body that was compressed is told so, not called malformed", async () => {

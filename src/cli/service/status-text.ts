@@ -15,7 +15,7 @@ export function statusText(read: () => Stats, clock: Clock): () => string {
     const seconds = last === undefined ? 0 : (now.monoMs - last.monoMs) / 1000;
     const perSecond = last === undefined || seconds <= 0 ? 0 : (now.received - last.received) / seconds;
     last = now;
-    const since = attention.since === null ? "" : ` since ${attention.since.slice(0, 16)}Z`;
+    const since = attention.since === null ? "" : ` (since ${attention.since.slice(0, 16)}Z)`;
     const backlog = spool.entries === 0 ? "nothing waits" : entriesWait(rounded(spool.entries));
     return `${attention.text}${since}; ${rate(perSecond)} messages/s, ${backlog}`;
   };

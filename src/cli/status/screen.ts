@@ -103,7 +103,7 @@ function sentence({ attention }: ShownStats, inColour: boolean): string {
   const styled = (said: string) =>
     inColour ? styleText([styles[level], "bold"], said, { validateStream: false }) : said;
   if (since === null && detail === null) return styled(text);
-  const time = since === null ? "" : ` since ${localTime(since)}`;
+  const time = since === null ? "" : ` (since ${localTime(since)})`;
   return `${styled(oneLine(`${text}${time}`))}\n  ${oneLine(detail ?? "")}\n  ${oneLine(remedy ?? "")}`;
 }
 

@@ -5,7 +5,7 @@
  */
 import { isObject } from "../../core/text/is-object.ts";
 import { nameIn } from "./braces.ts";
-import { plainStep, pointerOf } from "./pointer.ts";
+import { notPointer, plainStep, pointerOf, stepsOf } from "./pointer.ts";
 
 export type EachStep =
   | { readonly kind: "key"; readonly key: string }
@@ -29,9 +29,9 @@ export function eachOf(text: string): readonly EachStep[] | string {
   const steps = text.slice(1).split("/").map(stepOf);
   if (!steps.some(({ kind }) => kind !== "key"))
     return "has no step * or {name}, so it names one record and not each";
-  return steps.some((step) => step.kind === "key" && /[{}*]/.test(step.key))
-    ? "has a step that is none: a key, *, or {name}"
-    : steps;
+  if (steps.some((step) => step.kind === "key" && /[{}*]/.test(step.key)))
+    return "has a step that is none: a key, *, or {name}";
+  return stepsOf(text) === null ? notPointer : steps;
 }
 
 function stepOf(step: string): EachStep {

@@ -15,6 +15,9 @@ export function stepsOf(text: string): Steps | null {
   return text.slice(1).split("/").map(plainStep);
 }
 
+/** What is wrong with a text of which `stepsOf` is null. */
+export const notPointer = "is no JSON pointer (in a step, ~ is written ~0 and / is written ~1)";
+
 /** A step without its escapes (RFC 6901 §4). */
 export function plainStep(step: string): string {
   return step.replaceAll("~1", "/").replaceAll("~0", "~");

@@ -2,7 +2,7 @@
  * A value of a mapping, spelled in one of three ways: a JSON pointer, text with levels (`{a}-{b}`), or plain text. There is no fourth.
  */
 import { partsOf } from "./braces.ts";
-import { finder, pointerOf, stepsOf, type Steps } from "./pointer.ts";
+import { finder, notPointer, pointerOf, stepsOf, type Steps } from "./pointer.ts";
 
 export type Spelled =
   | { readonly kind: "pointer"; readonly steps: Steps }
@@ -26,9 +26,7 @@ export function spelledOf(text: string): Spelled | string {
   if (text === "") return "is empty";
   if (text.startsWith("/")) {
     const steps = stepsOf(text);
-    return steps === null
-      ? "is no JSON pointer (in a step, ~ is written ~0 and / is written ~1)"
-      : { kind: "pointer", steps };
+    return steps === null ? notPointer : { kind: "pointer", steps };
   }
   const { pieces, names } = partsOf(text);
   if (pieces.some((piece) => /[{}]/.test(piece))) return "has a brace that belongs to no {name}";

@@ -77,6 +77,7 @@ describe("one mistake", () => {
     ["metrics and a name", mapping('metrics = "/a"', 'name = "/n"'), 4, 1, "in two ways"],
     ["a value without a name", mapping('value = "/v"'), 4, 1, "needs the metric's name"],
     ["each that names one", mapping('each = "/a/b"'), 4, 1, "each has no step * or {name}"],
+    ["each with an escape that is none", mapping('each = "/a~2/*"'), 4, 1, "each is no JSON pointer"],
     ["each without a slash", mapping('each = "*"'), 4, 1, "each must be a path"],
     [
       "each that names a level again",
