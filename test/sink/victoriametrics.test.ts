@@ -63,6 +63,15 @@ describe.skipIf(why !== "")(why === "" ? "VictoriaMetrics" : `VictoriaMetrics (s
     await influx.dispose();
   });
 
+  test("readings at one time are moved by the least that it keeps: with its deduplication one of them stayed", async () => {
+    const influx = openInflux({ url: server.url, api: "victoriametrics" });
+    const batch = Array.from({ length: 5 }, (_, i) => ({ ...reading(i + 1, "a", { v: i }), eventMs: nowMs }));
+    expect(await influx.deliver(batch)).toEqual({ delivered: 5, ignored: 0, refused: 0 });
+    const stored = (await server.samples(5)).map(({ value, ms }) => [value, ms - nowMs]);
+    expect(stored.toSorted()).toEqual([0, 1, 2, 3, 4].map((i) => [i, i]));
+    await influx.dispose();
+  });
+
   test("a batch of 10,000 lines is stored whole", async () => {
     const influx = openInflux({ url: server.url, api: "victoriametrics" });
     const batch = Array.from({ length: 10_000 }, (_, i) => reading(i + 1, "many", { v: i }));

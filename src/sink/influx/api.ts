@@ -65,6 +65,7 @@ export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: bo
     badName: kind === "questdb" ? questName : null,
     caseless: kind === "questdb",
     fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
+    stepNs: kind === "victoriametrics" ? 1_000_000 : kind === "questdb" ? 1_000 : 1,
   };
 }
 

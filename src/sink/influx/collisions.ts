@@ -1,7 +1,7 @@
 /**
  * Two readings of one series at one time are one point for InfluxDB: the second silently replaces the first, and on
  * InfluxDB 3 Core it is not even certain which one stays. A window of the last few times per series notices this, and the
- * later reading is moved by steps of 1 ns, unless it has none of the fields of those before.
+ * later reading is moved by steps of 1 ns (or the least that the server keeps), unless it has none of the fields of those before.
  *
  * A shift is fixed when it is given and remembered until its entry is settled (`Shifts`), so that a retry sends the same
  * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
@@ -16,7 +16,7 @@ export type Shifts = Map<number, Time>;
 
 export interface Collisions {
   /** The line at a time at which it overwrites nothing else. */
-  place(line: Made, shifts: Shifts): Line;
+  place(line: Made, shifts: Shifts, stepNs?: number): Line;
   readonly count: number;
 }
 
@@ -29,37 +29,39 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
   let count = 0;
 
   /** The time of a line whose own is taken. */
-  function timeFor(slot: Slot, slots: readonly Slot[], line: Made): Time {
+  function timeFor(slot: Slot, slots: readonly Slot[], line: Made, stepNs: number): Time {
     const { seq } = line.entry;
     const isThisTime = distance(slot, line) === 0;
     if (isThisTime && (slot.seq === seq || isLike(slot, line) || joins(slot, line))) return slot;
     const further = furtherOf(slot);
     const { others } = further;
     const same = others.get(seq) ?? others.get(line.fields);
-    if (same !== undefined) return later(slot, same);
+    if (same !== undefined) return later(slot, same * stepNs);
     count += 1;
     if (mode === "keep") return line;
     do further.shifted += 1;
-    while (slots.some((other) => other !== slot && covers(other, later(slot, further.shifted))));
+    while (
+      slots.some((other) => other !== slot && covers(other, later(slot, further.shifted * stepNs), stepNs))
+    );
     if (others.size < othersMax * 2) others.set(seq, further.shifted).set(line.fields, further.shifted);
-    const time = later(slot, further.shifted);
+    const time = later(slot, further.shifted * stepNs);
     line.series.newestMs = Math.max(line.series.newestMs, time.ms);
     return time;
   }
 
   return {
-    place(line, shifts) {
+    place(line, shifts, stepNs = 1) {
       const { seq } = line.entry;
       const given = shifts.size === 0 ? undefined : shifts.get(seq);
       if (given !== undefined) return moved(line, given);
       const { slots, newestMs } = line.series;
       // The usual case, in which no slot need be fetched from memory but the one that is overwritten.
-      const slot = line.ms > newestMs ? undefined : slotAt(slots, line);
+      const slot = line.ms > newestMs ? undefined : slotAt(slots, line, stepNs);
       if (slot === undefined) {
         remember(line);
         return line;
       }
-      const { ms, ns } = timeFor(slot, slots, line);
+      const { ms, ns } = timeFor(slot, slots, line, stepNs);
       shifts.set(seq, { ms, ns });
       return moved(line, { ms, ns });
     },
@@ -114,11 +116,11 @@ function remember(line: Made) {
 }
 
 /** The slot of this time, or one that gave this time to another reading. */
-function slotAt(slots: readonly Slot[], at: Time): Slot | undefined {
+function slotAt(slots: readonly Slot[], at: Time, stepNs: number): Slot | undefined {
   let near: Slot | undefined;
   for (const slot of slots) {
     if (slot.ms === at.ms && slot.ns === at.ns) return slot;
-    if (slot.further !== null && covers(slot, at)) near = slot;
+    if (slot.further !== null && covers(slot, at, stepNs)) near = slot;
   }
   return near;
 }
@@ -126,7 +128,8 @@ function slotAt(slots: readonly Slot[], at: Time): Slot | undefined {
 /** From one time to another, in ns; exact as far as it matters. */
 const distance = (from: Time, to: Time): number => (to.ms - from.ms) * 1_000_000 + to.ns - from.ns;
 
-function covers(slot: Slot, asked: Time): boolean {
-  const ns = distance(slot, asked);
-  return ns >= 0 && ns <= (slot.further?.shifted ?? 0);
+/** Is it the slot's time, or one that it gave to another reading? */
+function covers(slot: Slot, asked: Time, stepNs: number): boolean {
+  const steps = distance(slot, asked) / stepNs;
+  return Number.isInteger(steps) && steps >= 0 && steps <= (slot.further?.shifted ?? 0);
 }

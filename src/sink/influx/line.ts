@@ -91,6 +91,8 @@ export interface Grammar {
   readonly caseless: boolean;
   /** The earliest time it takes. */
   readonly fromMs: number;
+  /** Two times are one for it if they are less than this apart, in ns. */
+  readonly stepNs: number;
 }
 
 export const textOf = ({ series, fields, ms, ns }: Line): string =>

@@ -70,7 +70,7 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
     if (begun === null || !body.scan(entry, table, begun.series)) return null;
     begun.body = body;
     try {
-      const line = placed(begun, making.shifts);
+      const line = placed(begun, making);
       body.end(line);
       begun.body = null;
       return line;
@@ -92,13 +92,13 @@ export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOp
   function encoded(entry: Entry, table: KnownTable, making: Making, body: Body): Line | null {
     const made = encodeLine(entry, table, making.grammar, series, making.typeHints.get(table.name));
     if (made === null) return null;
-    const line = placed(made, making.shifts);
+    const line = placed(made, making);
     if (!line.misfit) body.add(textOf(line));
     return line;
   }
 
-  function placed(line: Made, shifts: Shifts): Line {
-    const at = collisions.place(line, shifts);
+  function placed(line: Made, { shifts, grammar }: Making): Line {
+    const at = collisions.place(line, shifts, grammar.stepNs);
     if (at.ms >= endMs) throw new Unwritable("event time is the last there is, and taken by another reading");
     return at;
   }

@@ -128,7 +128,7 @@ export const influxSettings = {
     name: "INFLUX_ON_COLLISION",
     default: "shift",
     words: ["shift", "keep"],
-    help: "A second, different reading of a device at one time: shift moves it by 1 ns, keep lets it overwrite the first.",
+    help: "A second, different reading of a device at one time: shift moves it by 1 ns (1 µs in QuestDB, 1 ms in VictoriaMetrics), keep lets it overwrite the first.",
   }),
   retention: optionalString({
     name: "INFLUX_RETENTION",

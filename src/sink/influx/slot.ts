@@ -16,9 +16,9 @@ export interface Slot {
 
 /** Further readings of one time. */
 export interface Further {
-  /** By how many nanoseconds they were moved, by their seq and by their fields. */
+  /** By how many steps (Grammar.stepNs) they were moved, by their seq and by their fields. */
   readonly others: Map<number | string, number>;
-  /** How many nanoseconds after this time were given to them. */
+  /** How many steps after this time were given to them. */
   shifted: number;
   /** Those of other fields at this very time, and all names there are; null in the usual case. */
   joined: {
