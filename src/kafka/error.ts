@@ -9,8 +9,8 @@ import { Outage } from "../core/outage.ts";
 export class KafkaError extends Error {
   override readonly name = "KafkaError";
   readonly code: number;
-  /** Of a batch: which partition of which topic refused it. */
-  readonly where: { readonly topic: string; readonly partition: number } | undefined;
+  /** Which topic it is about (or topics, with an "and"), and of a batch which partition refused it. */
+  readonly where: { readonly topic: string; readonly partition?: number } | undefined;
 
   constructor(code: number, words: string, where?: KafkaError["where"]) {
     super(`${words} (${code})`);
@@ -107,7 +107,7 @@ export function asOutage(error: unknown, names: Names): unknown {
 export function whyUnread(error: unknown, topics: readonly string[], group?: string): string {
   const words = explain(error);
   if (!(error instanceof KafkaError)) return words;
-  const named = topics.join(" and ");
+  const named = error.where?.topic ?? topics.join(" and ");
   if (error.code === code.unknownTopic) return `${words}: create the topic ${named}`;
   if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
   if (error.code === code.groupForbidden)
@@ -122,7 +122,7 @@ export function whyUnread(error: unknown, topics: readonly string[], group?: str
 const loginRemedy = "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
 
 function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
-  const named = error.where === undefined ? topics.join(" and ") : error.where.topic;
+  const named = error.where?.topic ?? topics.join(" and ");
   switch (error.code) {
     case code.unknownTopic:
       return `create the topic ${named}, or set KAFKA_VALIDATED_DATA_TOPIC and KAFKA_ERROR_TOPIC`;

@@ -16,9 +16,18 @@ export function older<A extends { readonly apiVersion: number; readonly fallback
   return found;
 }
 
+/** In this version only: what the library would fall back to cannot write what is bytes already. */
+function exactly<A extends { readonly apiVersion: number; readonly fallback?: A }>(
+  api: A,
+  version: number,
+): Omit<A, "fallback"> {
+  const { fallback: _, ...own } = older(api, version);
+  return own;
+}
+
 /** Produce with batches that are bytes already. All answers are returned, also those with an error, of which the library throws the first. */
 export function rawProduce({ PRODUCE }: Api, version: number): Api["PRODUCE"] {
-  const api = older(PRODUCE, version);
+  const api = exactly(PRODUCE, version);
   return {
     ...api,
     request: (encoder, data) => writeProduce(encoder, data as unknown as RawProduce),
@@ -85,7 +94,7 @@ const committedOnly = 1;
 /** Fetch without a session: each request says all that is wanted. */
 export function rawFetch({ FETCH }: Api): Api["FETCH"] {
   return {
-    ...older(FETCH, fetchVersion),
+    ...exactly(FETCH, fetchVersion),
     request: (encoder, data) => writeFetch(encoder, data as unknown as RawFetch),
     response: (decoder) => readFetch(decoder, fetchVersion) as never,
   };

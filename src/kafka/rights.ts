@@ -2,8 +2,16 @@
  * Rights that are proved without harm, also beside a gateway that runs: by asking as somebody whom the brokers do not know. They answer that
  * a right is missing before they answer that, and change nothing either way. To see a group or a transactional id is not to use it.
  */
-import { isForbidden, KafkaError } from "./error.ts";
-import type { Wire } from "./requests.ts";
+import { code, isForbidden, KafkaError } from "./error.ts";
+import type { Topic, Wire } from "./requests.ts";
+
+/** What the cluster says itself of these topics. @throws naming the first for which the right is missing */
+export function provedTopics(topics: readonly Topic[], right: "read" | "write"): void {
+  const topic = topics.find(({ may }) => may(right) === false);
+  if (topic === undefined) return;
+  const words = `the gateway's user may not ${right === "read" ? "read" : "write to"} ${topic.name}`;
+  throw new KafkaError(code.topicForbidden, words, { topic: topic.name });
+}
 
 /** READ on the group. @returns the node that keeps it @throws if the right is missing */
 export async function provedGroup(wire: Wire, group: string): Promise<number> {

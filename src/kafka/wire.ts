@@ -15,11 +15,15 @@ export async function connectWire(settings: KafkaSettings, clientId: string, clo
   return wireOf(library, cluster, settings, clock);
 }
 
+type Where = KafkaError["where"];
+type KafkaTSApiError = InstanceType<Library["KafkaTSApiError"]>;
+type Metadata = Awaited<ReturnType<Library["API"]["METADATA"]["response"]>>;
+
 const operations = { read: 3, write: 4 } as const;
 /** The oldest transaction's requests for clients; higher ones are for brokers. */
 const announceVersion = 3;
-/** With it names are sent and not ids; 12 says that the partition joins the transaction by itself. */
-const produceVersion = { announced: 11, implicit: 12 } as const;
+/** 9 is what brokers from 2.8 on know; 12 says that the partition joins the transaction by itself. */
+const produceVersion = { announced: 9, implicit: 12 } as const;
 
 function wireOf(
   { API, KafkaTSApiError }: Library,
@@ -42,13 +46,22 @@ function wireOf(
   const flowOf = (level: number) => (level >= 2 ? "implicit" : "announced");
 
   /** Waits while the cluster is not ready; what the library throws gets the protocol's code. */
-  function call<T>(request: () => Promise<T>, where?: KafkaError["where"]): Promise<T> {
+  function call<T>(
+    request: () => Promise<T>,
+    about?: Where | ((error: KafkaTSApiError) => Where),
+  ): Promise<T> {
     return patiently({ clock, timeoutMs }, async () => {
       try {
         return await request();
       } catch (error) {
         if (!(error instanceof KafkaTSApiError)) throw error;
-        throw new KafkaError(error.errorCode, `${error.message} at ${error.apiName ?? "a request"}`, where);
+        const where = typeof about === "function" ? about(error) : about;
+        const words = `${error.message} at ${error.apiName ?? "a request"}`;
+        throw new KafkaError(
+          error.errorCode,
+          where === undefined ? words : `${words} of ${where.topic}`,
+          where,
+        );
       }
     });
   }
@@ -62,9 +75,7 @@ function wireOf(
         includeTopicAuthorizedOperations: true,
       };
       const ask = () => cluster.sendRequest(API.METADATA, request);
-      const { clusterId, topics } = await call(ask).catch((error: unknown) => {
-        throw named(error, names);
-      });
+      const { clusterId, topics } = await call(ask, (error) => ({ topic: refusedOf(error, names) }));
       const byName = new Map(topics.map((topic) => [topic.name, topic]));
       return {
         clusterId: clusterId ?? "",
@@ -243,9 +254,11 @@ function wireOf(
 /** What the broker says of topics it did not ask for by name. */
 const omitted = -2_147_483_648;
 
-function named(error: unknown, names: readonly string[]): unknown {
-  if (!(error instanceof KafkaError)) return error;
-  return new KafkaError(error.code, `${error.message.replace(/ \(-?\d+\)$/, "")} of ${names.join(", ")}`);
+/** Of the topics that were asked for, those that the answer's error is about. */
+function refusedOf({ errorCode, response }: KafkaTSApiError, names: readonly string[]): string {
+  const { topics = [] } = (response ?? {}) as Partial<Metadata>;
+  const refused = topics.flatMap((topic) => (topic.errorCode === errorCode ? (topic.name ?? []) : []));
+  return (refused.length > 0 ? refused : names).join(" and ");
 }
 
 /** The level of a feature in the answer to ApiVersions (finalized_features); 0: the cluster has none. */

@@ -8,7 +8,7 @@ import { connectWire } from "../../src/kafka/wire.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { probe } from "../../src/source/kafka/look.ts";
-import { delivery, event } from "../contract/entries.ts";
+import { delivery, event, reject } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
 import { allow, kafkaTestable, newTopic } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
@@ -248,6 +248,22 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     await allow(broker.bootstrap, "mallory", "group", "sluice-reader", ["READ"]);
     const said = await other.open({ gatewayId: "reader", env }).probe().catch(explain);
     expect(said).toContain(`may not write to ${other.validated}`);
+    await other.close();
+  });
+
+  test("sends no records while it may not write to one of the topics, and names that one", async () => {
+    const env = { ...asUser("PLAIN", "mallory", "mallory-secret"), KAFKA_BOOTSTRAP_SERVERS: at("SASL") };
+    const other = await openKafka(broker.bootstrap);
+    await allow(broker.bootstrap, "mallory", "topic", other.validated, ["READ", "WRITE"]);
+    await allow(broker.bootstrap, "mallory", "topic", other.rejected, ["DESCRIBE"]);
+    await allow(broker.bootstrap, "mallory", "transactionalId", "sluice-half", ["WRITE"]);
+    await allow(broker.bootstrap, "mallory", "group", "sluice-half", ["READ"]);
+    const sink = other.open({ gatewayId: "half", env });
+    const words = `may not write to ${other.rejected}`;
+    expect(await sink.deliver(delivery([event(1), reject(2)])).catch(explain)).toContain(words);
+    expect(await recordsIn(broker.bootstrap, other.validated)).toBe(0);
+    await allow(broker.bootstrap, "mallory", "topic", other.rejected, ["WRITE"]);
+    expect((await sink.deliver(delivery([event(1), reject(2)]))).delivered).toBe(2);
     await other.close();
   });
 

@@ -12,7 +12,7 @@ import { patiently } from "../../kafka/patience.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLed } from "../../kafka/leaderless.ts";
 import type { Batch, Topic, Wire } from "../../kafka/requests.ts";
-import { provedGroup } from "../../kafka/rights.ts";
+import { provedGroup, provedTopics } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readPositions, writePositions, type KeptPosition, type Place, type Positions } from "./kept.ts";
 
@@ -60,8 +60,10 @@ export class Session {
     try {
       const { clusterId, topics } = await wire.topics([settings.validatedTopic, settings.errorTopic]);
       const [validated, rejected] = topics as [Topic, Topic];
-      const transactions = await wire.coordinator("transaction", names.transactionalId);
       // Else each try would leave its records, aborted, in the topics.
+      provedTopics(topics, "write");
+      provedTopics([validated], "read");
+      const transactions = await wire.coordinator("transaction", names.transactionalId);
       const group = await provedGroup(wire, names.group);
       const level = await wire.transactionLevel();
       const producer = await wire.initProducer(

@@ -23,7 +23,7 @@ import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLedWhole } from "../../kafka/leaderless.ts";
-import { provedTransaction } from "../../kafka/rights.ts";
+import { provedTopics, provedTransaction } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { createKeptPosition } from "./kept.ts";
 import { createPacker } from "./pack.ts";
@@ -243,16 +243,8 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
       const { topics } = await wire.topics(names.topics);
       mustBeLedWhole(topics);
       await provedTransaction(wire, names.transactionalId, names.group);
-      for (const topic of topics)
-        if (topic.may("write") === false)
-          throw new Outage(
-            `Kafka: the gateway's user may not write to ${topic.name}: allow it WRITE on the topic`,
-          );
-      const [validated] = topics;
-      if (validated?.may("read") === false)
-        throw new Outage(
-          `Kafka: the gateway's user may not read ${validated.name}, which holds its position: allow it READ on the topic`,
-        );
+      provedTopics(topics, "write");
+      provedTopics(topics.slice(0, 1), "read");
       const said = topics
         .map(({ name, leaders }) => `${name} (${counted(leaders.length, "partition")})`)
         .join(", ");

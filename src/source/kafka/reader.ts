@@ -93,7 +93,7 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
   if (fetched.errorCode === code.offsetOutOfRange) return reposition(node, partition, parts);
   if (fetched.errorCode !== 0) {
     const words = `partition ${partition.index} of ${partition.topic.name} cannot be read`;
-    const error = new KafkaError(fetched.errorCode, words);
+    const error = new KafkaError(fetched.errorCode, words, { topic: partition.topic.name });
     if (isOfPartition(error.code)) return noteTrouble(partition, error, parts);
     throw error;
   }

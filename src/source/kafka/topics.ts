@@ -1,8 +1,8 @@
 /** Which topics are read, and whether they can be. */
-import { code, KafkaError } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { isLed, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Topic, Topics, Wire } from "../../kafka/requests.ts";
+import { provedTopics } from "../../kafka/rights.ts";
 import { counted } from "../../core/text/readable.ts";
 
 /** What these settings want to be read. */
@@ -61,8 +61,6 @@ export function readWords(settings: KafkaSettings, topics: readonly Topic[]): st
 /** @throws if one of them is not there, or may be seen and not read */
 export async function readableTopics(at: Wire, names: readonly string[]): Promise<Topics> {
   const found = await at.topics(names);
-  for (const { name, may } of found.topics)
-    if (may("read") === false)
-      throw new KafkaError(code.topicForbidden, `the gateway's user may not read ${name}`);
+  provedTopics(found.topics, "read");
   return found;
 }

@@ -145,11 +145,21 @@ function settled(bootstrap: string, name: string): Promise<void> {
   });
 }
 
-/** A proxy before a broker: what the broker says of its own address names the proxy instead. */
-export async function proxied(bootstrap: string): Promise<Proxy & { readonly bootstrap: string }> {
+/**
+ * A proxy before a broker: what the broker says of its own address names the proxy instead.
+ * @param produceMax the newest Produce that it offers; its own if absent
+ */
+export async function proxied(
+  bootstrap: string,
+  produceMax?: number,
+): Promise<Proxy & { readonly bootstrap: string }> {
   const port = Number(bootstrap.split(":")[1]);
   const proxy = await startProxy({ port });
-  proxy.onAnswer((piece: Buffer, _connection: ProxiedConnection) => {
+  const known = new WeakSet<ProxiedConnection>();
+  proxy.onAnswer((piece: Buffer, connection: ProxiedConnection) => {
+    // The first answer lists the versions of each request: Produce first, behind length, id, error and count.
+    if (produceMax !== undefined && !known.has(connection)) piece.writeInt16BE(produceMax, 15);
+    known.add(connection);
     const host = "127.0.0.1";
     for (let at = piece.indexOf(host); at >= 0; at = piece.indexOf(host, at + 1)) {
       const behind = at + host.length;
