@@ -196,15 +196,20 @@ function isRegistered(context: Context, id: DeviceId): number {
 }
 
 /**
- * @param change puts a token that was printed in force; returns true, or an exit code. If it does not, this says so.
+ * @param change puts a token that was printed in force; returns true, or an exit code. If it does not, this says so; and if it fails,
+ * that nobody knows: a COMMIT whose answer did not come may yet be done, as one that waits for its synchronous standby.
  */
 async function inForce(context: Context, change: () => Promise<true | number>): Promise<number> {
-  let done: true | number = 1;
   try {
-    done = await change();
-    return done === true ? 0 : done;
-  } finally {
-    if (done !== true) context.stderr("the printed token is not in force\n");
+    const done = await change();
+    if (done === true) return 0;
+    context.stderr("the printed token is not in force\n");
+    return done;
+  } catch (error) {
+    context.stderr(
+      "whether the printed token is in force is not sure: `sluice devices rotate-token` prints one that is\n",
+    );
+    throw error;
   }
 }
 

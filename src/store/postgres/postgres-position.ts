@@ -35,7 +35,7 @@ export async function lockedPosition(tx: Transaction, epoch: string): Promise<Po
   return row && positionOf(row);
 }
 
-const awaitsStandby =
+export const awaitsStandby =
   "a COMMIT waits for its synchronous standby: bring that back, or take it out of synchronous_standby_names";
 
 /**

@@ -17,6 +17,7 @@ import {
   type Transaction,
 } from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
+import { awaitsStandby } from "./postgres-position.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface Rehearsed {
@@ -35,6 +36,7 @@ export async function rehearse(
 ): Promise<Rehearsed> {
   const found: Found = { problems: [], remarks: [] };
   await rehearsal(db, "rehearsing a batch", async (tx) => {
+    await noCommitWaits(tx);
     await createTables(tx);
     found.remarks.push(...(await elsewhere(tx)));
     await store(tx, found, "raw_events", { kind: "event" });
@@ -49,6 +51,13 @@ export async function rehearse(
     await attempt(tx, found, "sluice_position", (inner) => position(inner, "sluice-check"));
   });
   return found;
+}
+
+/** What is rolled back waits for no standby, so that is seen by the COMMIT of somebody else, such as a gateway. */
+async function noCommitWaits(tx: Transaction): Promise<void> {
+  const waiting = await tx`select 1 from pg_stat_activity
+    where wait_event = 'SyncRep' and state_change < clock_timestamp() - interval '5 seconds' limit 1`;
+  if (waiting.length > 0) throw new Error(awaitsStandby);
 }
 
 /** A foreign table commits at its own server, and before the position does. */

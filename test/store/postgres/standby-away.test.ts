@@ -1,10 +1,13 @@
 /** A PostgreSQL whose synchronous standby is away: each COMMIT waits, without an error and without an end. */
+import { tmpdir } from "node:os";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain } from "../../../src/core/log/log.ts";
+import { hashOf } from "../../../src/core/token.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { createTables } from "../../../src/store/postgres/migrate.ts";
 import { lock } from "../../../src/store/postgres/postgres-position.ts";
+import { runCommand } from "../../kit/command.ts";
 import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
 import { until } from "../../kit/until.ts";
 
@@ -53,5 +56,24 @@ describe.skipIf(unavailable !== "")(`a synchronous standby that is away ${unavai
     await until(() => write("third").then(() => true));
     const rows = await db.ask<{ key: string }>("reading", "select key from app_settings order by key");
     expect(rows.map(({ key }) => key)).toEqual(["first", "third"]);
+  });
+
+  test("check says of it that nothing is stored, and a token whose COMMIT waits is not called void: it comes into force", async () => {
+    const env = { DATA_DIR: tmpdir(), DATABASE_URL: db.options.url, PG_TIMEOUT_MS: "1000" };
+    await standbys("gone");
+    const { code, out, err } = await runCommand(["devices", "add", "acme", "d1", "--site", "s"], { env });
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringContaining("whether the printed token is in force is not sure"),
+    });
+    await until(async () => (await runCommand(["check"], { env })).out.includes("a COMMIT waits for its"));
+    await standbys("");
+    await until(async () => {
+      const [device] = await db.ask<{ hash: string }>(
+        "reading",
+        "select provision_token_hash as hash from device_registry",
+      );
+      return device?.hash === hashOf(out.trim());
+    });
   });
 });
