@@ -146,6 +146,13 @@ export const whyUntold = `select case
     when current_setting('session_replication_role') = 'replica'
       then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
     when (select count(*) from pg_trigger
-        where tgname like 'sluice\\_%' and tgenabled <> 'D' and tgrelid in ${watched})
+        where tgname like 'sluice\\_%' and tgenabled in ('O', 'A') and tgrelid in ${watched})
         < ${triggers.length} + ${onDevices.length} * (select count(*) from ${partitions} as p)
       then 'device_registry (or a partition of it) and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;
+
+/**
+ * Asks which triggers there are, and of which transaction. If that has changed, so may have devices, untold: a partition was detached or
+ * dropped, another table swapped in, or the triggers were off for a moment (`pg_restore --disable-triggers`).
+ */
+export const triggersNow = `(select md5(string_agg(tgrelid || ' ' || xmin, ' ' order by oid)) from pg_trigger
+    where tgname like 'sluice\\_%' and tgrelid in ${watched})`;

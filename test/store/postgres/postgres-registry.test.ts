@@ -176,6 +176,30 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await until(() => heard.calls.some((call) => call.includes("acme/d1")));
   });
 
+  test.each([
+    ["a partition is detached", "alter table device_registry detach partition of_acme"],
+    ["a partition is dropped", "drop table of_acme"],
+    [
+      "another table is swapped in that has the triggers, too",
+      "alter table device_registry rename to before; alter table other rename to device_registry",
+    ],
+    [
+      "rows are changed while the triggers are off",
+      `alter table device_registry disable trigger all; delete from device_registry;
+       alter table device_registry enable trigger all`,
+    ],
+  ])("all devices are read again if %s, which no trigger tells", async (_, statements) => {
+    await migratePostgres(db);
+    await admin.unsafe(`alter table device_registry rename to other;
+      create table device_registry (like other including all) partition by list (tenant_id);
+      create table of_acme partition of device_registry for values in ('acme')`);
+    await migratePostgres(db);
+    await watch();
+    await admin.unsafe(statements);
+    await until(() => heard.calls.includes("all"));
+    expect(heard.calls).toEqual(["all"]);
+  });
+
   test("where a logical subscription fills the registry, or the role fires no trigger, the watch does not claim to stand", async () => {
     const server = await startPostgres({ settings: ["wal_level=logical"] });
     onTestFinished(() => server.stop());
