@@ -98,7 +98,10 @@ function namesIn(directory: string): readonly string[] {
 export function exposureOfSecret(path: string): string | undefined {
   try {
     const real = realpathSync(path);
-    const { mode } = statSync(real);
+    const found = statSync(real);
+    // A directory, or /dev/null, in its place is told of elsewhere, and is to stay as it is.
+    if (!found.isFile()) return undefined;
+    const { mode } = found;
     const can = (mode & othersWrite) !== 0 ? "write" : (mode & othersRead) !== 0 ? "read" : undefined;
     if (can === undefined || !above(real).every(({ mode: m }) => (m & othersEnter) !== 0)) return undefined;
     return `every user of this host can ${can} ${path}: chmod o-rw ${path}`;

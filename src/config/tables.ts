@@ -63,7 +63,7 @@ const generalSettings = {
     unit: "topic",
     check: z
       .string()
-      .max(256)
+      .max(256, "a topic of at most 256 characters")
       .regex(
         /^[^$+#\0][^+#\0]*$/,
         "a topic without + and # that does not begin with $, such as site/sluice/status",

@@ -5,6 +5,7 @@
  * characters and halves of surrogate pairs fit no table, file or line. An id that is registered is shorter than one that may be
  * judged: tenant and device together are one key of an index, of which PostgreSQL takes about 2,700 bytes.
  */
+import { z } from "zod";
 
 /** Of a level that may be judged, in UTF-16 units. */
 export const levelCharsMax = 512;
@@ -38,3 +39,6 @@ export function isStorable(text: string): boolean {
 export function ownTopic(tenantId: string, deviceId: string, msgType: string): string {
   return `tenant/${tenantId}/device/${deviceId}/${msgType}`;
 }
+
+/** The check of a setting that names a tenant. */
+export const oneLevel = z.string().refine(isLevel, "one level of a topic: no /, + or #");

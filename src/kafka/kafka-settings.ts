@@ -6,6 +6,7 @@ import { z } from "zod";
 import { lastGood, pairMistakes, readTls, tlsMistakes, type TlsTexts } from "../core/net/pem.ts";
 import { oneOf, integer, decimal, flag, optionalString, string, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
+import { oneLevel } from "../core/topic-level.ts";
 import { parseServers } from "../core/net/servers.ts";
 
 const { timeoutMs, whenFull } = sinkSettings({
@@ -79,6 +80,8 @@ export const kafkaSettings = {
   sourceTenant: string({
     name: "KAFKA_SOURCE_TENANT",
     default: "default",
+    unit: "name",
+    check: oneLevel,
     help: "Tenant, and site, of records that name none.",
   }),
   sourcePartitions: optionalString({

@@ -9,7 +9,7 @@ import { parseServers, type Server } from "../core/net/servers.ts";
 import { lastGood, pairMistakes, readTls, type TlsTexts, tlsMistakes } from "../core/net/pem.ts";
 import { integer, flag, inUrl, optionalString, string, urlOf, type Values } from "../core/settings.ts";
 import { sinkSettings } from "../core/sink.ts";
-import { isLevel } from "../core/topic-level.ts";
+import { oneLevel } from "../core/topic-level.ts";
 
 const common = sinkSettings({
   prefix: "REDIS",
@@ -140,7 +140,7 @@ export const redisSettings = {
   tenant: optionalString({
     name: "REDIS_TENANT",
     unit: "name",
-    check: z.string().refine(isLevel, "one level of a topic: no /, + or #"),
+    check: oneLevel,
     help: "The tenant whose devices have keys by their id alone, as existing readers want them; all others are tenant/device.",
   }),
   writeEnabled: flag({

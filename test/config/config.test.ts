@@ -236,6 +236,8 @@ describe("settings that only together are wrong", () => {
     ],
     ["a pipeline without Kafka", { KAFKA_VALIDATED_SOURCE: "1" }, "needs KAFKA_BOOTSTRAP_SERVERS"],
     ["a tenant of two levels", { REDIS_TENANT: "a/b" }, "one level of a topic"],
+    ["a tenant of Kafka's of two levels", { KAFKA_SOURCE_TENANT: "a/b" }, "one level of a topic"],
+    ["a long topic", { STATUS_TOPIC: "s".repeat(300) }, "must be a topic of at most 256 characters"],
   ])("%s", (_, env, words) => {
     expect(mistakesOf(load(env))).toEqual([expect.stringContaining(words)]);
   });

@@ -1,8 +1,7 @@
 /** The settings of the embedded broker. */
-import { z } from "zod";
 import { isLoopback, parseListen } from "../../core/net/listen.ts";
 import { integer, flag, listenAt, optionalString, string, type Values } from "../../core/settings.ts";
-import { isLevel } from "../../core/topic-level.ts";
+import { oneLevel } from "../../core/topic-level.ts";
 import { readTls, tlsMistakes, type TlsTexts } from "../../core/net/pem.ts";
 
 const listenAddress = listenAt("127.0.0.1:1883 or [::]:1883");
@@ -39,7 +38,7 @@ export const brokerSettings = {
   tenant: optionalString({
     name: "BROKER_TENANT",
     unit: "name",
-    check: z.string().refine(isLevel, "one level of a topic: no /, + or #"),
+    check: oneLevel,
     help: "The tenant of devices that give their id alone as user name or common name.",
   }),
   requireAuth: flag({
