@@ -79,7 +79,7 @@ export async function startGateway(
   });
   closeSync(output);
   const log = () => (existsSync(logFile) ? readFileSync(logFile, "utf8") : "");
-  const url = await addressIn(log, () => child.exitCode).catch((error: unknown) => {
+  const url = await addressIn(log, () => child.exitCode ?? child.signalCode).catch((error: unknown) => {
     child.kill("SIGKILL");
     throw error;
   });
@@ -107,11 +107,11 @@ export async function startGateway(
   };
 }
 
-async function addressIn(log: () => string, exitCode: () => number | null): Promise<string> {
+async function addressIn(log: () => string, ended: () => number | string | null): Promise<string> {
   for (let tries = 0; tries < 1200; tries++) {
     const address = /"http":"([^"]+)"/.exec(log())?.[1];
     if (address) return `http://${address}`;
-    if (exitCode() !== null) throw new Error(`the gateway ended (${exitCode()}):\n${log()}`);
+    if (ended() !== null) throw new Error(`the gateway ended (${ended()}):\n${log()}`);
     await Bun.sleep(25);
   }
   throw new Error(`the gateway did not start:\n${log()}`);
