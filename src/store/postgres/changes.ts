@@ -29,7 +29,6 @@ export function watchChanges({ db, log, tablesExist, watcher }: Watching): () =>
       await tablesExist();
       const found = await checkTold(sql, db.options.timeoutMs);
       if (triggers !== undefined && found !== triggers) watcher.tenant(null);
-
       triggers = found;
     },
     notify: notifier(db),

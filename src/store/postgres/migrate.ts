@@ -177,17 +177,25 @@ async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise
   return done;
 }
 
-/** @returns whether it was missing */
+/**
+ * Fires for sessions that set session_replication_role, too (a replication tool, a restore), unless another role owns the table.
+ * @returns whether it was missing, or off
+ */
 async function addTrigger(
   tx: Transaction,
   table: string,
   { name, event, rows }: Omit<(typeof triggers)[number], "table">,
 ): Promise<boolean> {
-  const found = await tx`select 1 from pg_trigger
-    where tgrelid = to_regclass(${table}) and tgname = ${name}`;
-  if (found.length > 0) return false;
-  await tx.unsafe(
-    `create trigger ${name} after ${event} on ${table} ${rows} for each statement execute function sluice_registry_changed()`,
-  );
-  return true;
+  const [found] = await tx<{ fires: string | null; owns: boolean }[]>`
+    select pg_has_role(relowner, 'usage') as owns,
+      (select tgenabled::text from pg_trigger where tgrelid = c.oid and tgname = ${name}) as fires
+    from pg_class c where oid = to_regclass(${table})`;
+  const fires = found?.fires ?? null;
+  if (fires === null)
+    await tx.unsafe(
+      `create trigger ${name} after ${event} on ${table} ${rows} for each statement execute function sluice_registry_changed()`,
+    );
+  const isOff = found?.owns === true && fires !== "A";
+  if (isOff) await tx.unsafe(`alter table ${table} enable always trigger ${name}`);
+  return fires === null || isOff;
 }

@@ -176,6 +176,20 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await until(() => heard.calls.some((call) => call.includes("acme/d1")));
   });
 
+  test("a change is told that a session makes which fires no ordinary trigger; `sluice migrate` sees to it, also for triggers that are off", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(
+      "alter table device_registry enable trigger all, disable trigger sluice_device_insert",
+    );
+    expect(await migratePostgres(db)).toContain("added trigger sluice_device_insert");
+    expect(await migratePostgres(db)).toEqual([]);
+    await watch();
+    await admin.unsafe(
+      "set local session_replication_role = replica; insert into device_registry (tenant_id, device_id, site_id) values ('acme', 'd1', 's')",
+    );
+    expect(await told()).toEqual(["devices acme/d1"]);
+  });
+
   test.each([
     ["a partition is detached", "alter table device_registry detach partition of_acme"],
     ["a partition is dropped", "drop table of_acme"],
