@@ -88,11 +88,11 @@ set -e
 [ "$1" = remove ] && [ -d /run/systemd/system ] && deb-systemd-invoke stop ${unit} >/dev/null
 exit 0
 `,
-  // What no sink has taken is lost with it, so only a purge does that.
+  // What no sink has taken is lost with it, so only a purge does that. The place at which a disk is mounted cannot be removed, as rm says.
   postrm: `#!/bin/sh
 set -e
 if [ "$1" = purge ]; then
-  rm -rf /etc/sluice /var/lib/sluice /var/lib/private/sluice
+  rm -rf /etc/sluice /var/lib/sluice /var/lib/private/sluice || true
   [ ! -x /usr/bin/deb-systemd-helper ] || deb-systemd-helper purge ${unit} >/dev/null || true
 fi
 [ -d /run/systemd/system ] && systemctl --system daemon-reload >/dev/null

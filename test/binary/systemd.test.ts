@@ -49,6 +49,11 @@ async function publish(device: string, value: number): Promise<void> {
   await until(() => count(`device_id = '${device}'`) === 1);
 }
 
+/** The data on a disk of its own, as docs/operating.md has it. */
+const mountDisk = "mount --bind /var/lib/private/sluice /var/lib/private/sluice";
+/** It must be empty by then. */
+const unmountDisk = "umount /var/lib/private/sluice && rmdir /var/lib/private/sluice";
+
 /** Writes the file of settings and restarts. */
 function restartWith(settings: string) {
   writeFileSync(join(host.root, "etc/sluice/sluice.env"), settings);
@@ -168,11 +173,13 @@ describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
     await publish("upgraded", 1);
   });
 
-  test("uninstall leaves settings and data, --purge nothing", () => {
+  test("uninstall leaves settings and data, --purge nothing but the place at which a disk is mounted", () => {
     sh("sluice uninstall");
     expect(host.run("systemctl cat sluice").code).not.toBe(0);
     expect(sh("ls /etc/sluice /var/lib/private/sluice")).toMatch(/sluice\.env[\s\S]*local\.db/);
-    sh("/root/sluice uninstall --purge");
+    sh(mountDisk);
+    expect(sh("/root/sluice uninstall --purge")).toContain("unmount it");
+    sh(unmountDisk);
     expect(
       sh("ls -A /etc/sluice /var/lib/sluice /var/lib/private/sluice /usr/local/bin 2>/dev/null || true"),
     ).toBe("/usr/local/bin:");
@@ -198,7 +205,7 @@ describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
     sh("systemctl enable --now sluice && dpkg -r sluice");
     expect(host.run("systemctl is-active sluice").code).not.toBe(0);
     expect(sh("ls /var/lib/private/sluice")).toContain("local.db");
-    sh("dpkg --purge sluice");
+    sh(`${mountDisk} && dpkg --purge sluice && ${unmountDisk}`);
     expect(sh("ls -A /etc/sluice /var/lib/sluice /var/lib/private/sluice 2>/dev/null || true")).toBe("");
   });
 });

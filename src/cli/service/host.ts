@@ -10,6 +10,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -208,6 +209,19 @@ export function removal(path: string, context: Context): Step {
   return {
     says: `remove ${path}`,
     isDone: () => !existsSync(place),
-    run: () => rmSync(place, { recursive: true, force: true }),
+    run: () => {
+      if (!emptied(place)) context.stdout(`a disk is mounted at ${path}, which is empty now: unmount it\n`);
+    },
   };
+}
+
+/** Removes what is there, or all that is in it. @returns whether it is gone: where a disk is mounted, the empty directory stays */
+function emptied(place: string): boolean {
+  try {
+    rmSync(place, { recursive: true, force: true });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EBUSY" || readdirSync(place).length > 0) throw error;
+    return false;
+  }
 }
