@@ -3,7 +3,8 @@
  *
  * The spool is copied first. A local store that is ahead of its spool is recognised at the next start; one that is behind it would lack
  * what the spool let go of between the two. VACUUM INTO makes of each file the state of one moment, without its free pages.
- * Nothing has its name until all of it is there: what a kill or a power cut leaves is no backup. What fails leaves nothing.
+ * All of it is made in a directory within, whose name also keeps a second backup out, and comes out of it when it is whole: what a kill or a
+ * power cut leaves is no backup. What fails leaves nothing.
  * Rejected alternative: to copy the files and their write-ahead logs, which a gateway changes meanwhile.
  */
 import {
@@ -13,6 +14,7 @@ import {
   readdirSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
 } from "node:fs";
@@ -44,10 +46,10 @@ export const backup = command({
     if (!there.some((name) => databases.includes(name)))
       throw new Error(`there is neither a spool nor a local store in ${dataDir}: see DATA_DIR`);
     const to = resolve(args.directory);
-    const copied = inNewDirectory(to, () => {
+    const copied = inNewDirectory(to, (unfinished) => {
       if (`${realpathSync(to)}/`.startsWith(`${realpathSync(dataDir)}/`))
         throw new Error(`${to} is within ${dataDir}, and would be lost with it: give a directory elsewhere`);
-      return copyAll(there, dataDir, to);
+      return there.map((name) => ({ name, bytes: copyOne(join(dataDir, name), join(unfinished, name)) }));
     });
     const rows = copied.map(({ name, bytes }) => [name, size(bytes)]);
     context.stdout(
@@ -58,20 +60,35 @@ export const backup = command({
 });
 
 /** Tokens' hashes and what devices said are for nobody else to read. @throws if something is in it, or what `fill` throws: nothing is left of it then */
-function inNewDirectory<T>(directory: string, fill: () => T): T {
+function inNewDirectory<T>(directory: string, fill: (unfinished: string) => T): T {
   const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
-  if (readdirSync(directory).length > 0)
-    throw new Error(`${directory} is not empty: give a directory for this backup alone`);
+  const unfinished = claimed(directory);
   try {
+    if (readdirSync(directory).length > 1)
+      throw new Error(`${directory} is not empty: give a directory for this backup alone`);
     chmodSync(directory, 0o700);
-    const filled = fill();
+    const filled = fill(unfinished);
+    for (const name of readdirSync(unfinished)) renameSync(join(unfinished, name), join(directory, name));
+    rmdirSync(unfinished);
     flush(directory);
     if (made !== undefined) flushAbove(directory, made);
     return filled;
   } catch (error) {
-    const left = made === undefined ? readdirSync(directory).map((name) => join(directory, name)) : [made];
-    for (const path of left) rmSync(path, { recursive: true, force: true });
+    rmSync(made ?? unfinished, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** @returns a directory within, which nobody else has. @throws if another backup does */
+function claimed(directory: string): string {
+  const unfinished = join(directory, "unfinished.part");
+  try {
+    mkdirSync(unfinished);
+    return unfinished;
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw cause;
+    const remedy = `wait for it, or if it was killed remove ${unfinished}`;
+    throw new Error(`another backup into ${directory} is not finished: ${remedy}`, { cause });
   }
 }
 
@@ -79,13 +96,6 @@ function inNewDirectory<T>(directory: string, fill: () => T): T {
 function flushAbove(directory: string, first: string): void {
   flush(dirname(directory));
   if (directory !== first) flushAbove(dirname(directory), first);
-}
-
-function copyAll(there: readonly string[], from: string, to: string) {
-  const part = (name: string) => join(to, `${name}.part`);
-  const copied = there.map((name) => ({ name, bytes: copyOne(join(from, name), part(name)) }));
-  for (const { name } of copied) renameSync(part(name), join(to, name));
-  return copied;
 }
 
 /** @returns its bytes. @throws if it cannot be read whole, or there is no room */

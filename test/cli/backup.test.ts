@@ -70,6 +70,17 @@ describe("sluice backup", () => {
     expect(readdirSync(copy)).toEqual(["other"]);
   });
 
+  test("a second backup into the same directory leaves the first alone, and says what one that was killed left", async () => {
+    open().close();
+    const unfinished = join(copy, "unfinished.part");
+    mkdirSync(unfinished, { recursive: true });
+    writeFileSync(join(unfinished, "spool.db"), "");
+    const { code, err } = await sluice("backup", copy);
+    expect(code).toBe(1);
+    expect(err).toContain(`another backup into ${copy} is not finished`);
+    expect(readdirSync(unfinished)).toEqual(["spool.db"]);
+  });
+
   test("a file that cannot be read whole is named, and no part of it is called a copy", async () => {
     const spool = open();
     for (let i = 0; i < 50; i++)
