@@ -194,6 +194,18 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       });
     });
 
+    test("a full disk is told without a word of rights", async () => {
+      await granted();
+      await run(`create function disk_full() returns trigger language plpgsql as $$ begin
+        raise 'No space left on device' using errcode = '53100'; end $$;
+        create trigger disk_full before insert on raw_events for each statement execute function disk_full()`);
+      const { postgres } = await check(as("sluice_app"));
+      expect(postgres).toMatchObject({
+        ok: false,
+        detail: expect.stringMatching(/No space left on device$/),
+      });
+    });
+
     const registryObstacles: readonly [string, string, string][] = [
       [
         "no right to read the devices",

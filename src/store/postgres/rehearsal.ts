@@ -113,7 +113,7 @@ async function attempt(
   if (error !== undefined) found.problems.push(refusalWords(table, error));
 }
 
-/** Runs `work` in a savepoint. @returns the server's error; others are thrown, and that somebody else holds a lock just now */
+/** Runs `work` in a savepoint. @returns the server's error; others are thrown, and what no table is at fault for */
 async function tried(
   tx: Transaction,
   work: (tx: Transaction) => Promise<unknown>,
@@ -123,10 +123,13 @@ async function tried(
     return undefined;
   } catch (error) {
     const server = serverError(error);
-    if (server === undefined || server.code === lockTimeout) throw error;
+    if (server === undefined || isOfServer(server.code)) throw error;
     return server;
   }
 }
+
+/** Somebody else holds a lock just now, or the server's disk or memory is full. */
+const isOfServer = (code: string) => code === lockTimeout || code.startsWith("53");
 
 type ServerError = NonNullable<ReturnType<typeof serverError>>;
 
