@@ -38,6 +38,8 @@ test.each([
     "the server's certificate is not for the host influx.example:8086",
   ],
   ["the certificate has expired", "the certificate has expired"],
+  ["no connection to a: certificate has expired", "no connection to a: the server's certificate has expired"],
+  ["certificate is not yet valid", "the server's certificate is not yet valid: check this host's clock"],
 ])("%s", (theirs, ours) => {
   expect(explain(new Error(theirs))).toBe(ours);
   expect(explain(new Error("looking", { cause: new Error(theirs) }))).toBe(`looking: ${ours}`);

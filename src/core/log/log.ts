@@ -93,9 +93,11 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
     /ERR_TLS_CERT_ALTNAME_INVALID fetching "https:\/\/([^"/]+).*$/,
     "the server's certificate is not for the host $1",
   ],
+  [/(?<=^|: )certificate has expired$/, "the server's $&"],
+  [/(?<=^|: )certificate is not yet valid$/, "the server's $&: check this host's clock"],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
-    /^(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,
+    /(?<=^|: )(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,
     "$&: no CA that we trust has signed it, so name its CA's file (a setting that ends in _TLS_CA; sslrootcert in DATABASE_URL)",
   ],
 ];
