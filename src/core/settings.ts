@@ -100,7 +100,7 @@ function whole({ unit, min = 0, max = Number.MAX_SAFE_INTEGER }: Bounds): z.ZodT
 
 /** A number that may have a fraction, 0 or more. */
 export function decimal(spec: Row & { default: number; unit: string }): Setting<number> {
-  const wanted = "a number, 0 or more";
+  const wanted = "a number such as 0, 2.5 or 100";
   return row(spec, String(spec.default), spec.unit, () =>
     z
       .string()

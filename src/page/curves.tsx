@@ -125,6 +125,8 @@ function drawn(samples: readonly Sample[], curves: readonly Curve[]): uPlot.Alig
 }
 
 const height = 180;
+/** Between two marks, in seconds: a sample is a minute, and two marks of one minute would read the same. */
+const timeSteps = [60, 300, 600, 1_800, 3_600, 7_200, 14_400, 21_600];
 /** As the page shows all times. */
 const hourOf = (seconds: number) => new Date(seconds * 1000).toTimeString().slice(0, 5);
 
@@ -155,7 +157,7 @@ function Chart({
           }),
         ],
         axes: [
-          { ...axis, values: (_, at) => at.map(hourOf) },
+          { ...axis, incrs: [...timeSteps], values: (_, at) => at.map(hourOf) },
           { ...axis, size: 60 },
         ],
         cursor: { y: false },

@@ -90,6 +90,18 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       ) : (
         ""
       )}
+      <p>
+        <button type="button" disabled={after.length === 0} onClick={() => setAfter(after.slice(0, -1))}>
+          Back
+        </button>
+        <button
+          type="button"
+          disabled={!answer?.next}
+          onClick={() => setAfter([...after, answer?.next ?? ""])}
+        >
+          Next {number(pageSize)}
+        </button>
+      </p>
       <Table
         columns={[
           "Device",
@@ -117,18 +129,6 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       ) : (
         ""
       )}
-      <p>
-        <button type="button" disabled={after.length === 0} onClick={() => setAfter(after.slice(0, -1))}>
-          Back
-        </button>
-        <button
-          type="button"
-          disabled={!answer?.next}
-          onClick={() => setAfter([...after, answer?.next ?? ""])}
-        >
-          Next {number(pageSize)}
-        </button>
-      </p>
     </section>
   );
 }
@@ -144,9 +144,11 @@ interface RowProps {
 
 function Row({ device, follow, rotate, change }: RowProps) {
   const isActive = device.status === "ACTIVE";
+  const name = shown(nameOf(device));
+  const verb = isActive ? "Revoke" : "Activate";
   return (
     <tr>
-      <th scope="row">{shown(nameOf(device))}</th>
+      <th scope="row">{name}</th>
       <td>{shown(device.site_id)}</td>
       <td>
         {device.status}
@@ -157,14 +159,18 @@ function Row({ device, follow, rotate, change }: RowProps) {
       <td>{number(device.messages)}</td>
       <td>{rejectText(device)}</td>
       <td class="acts">
-        <button type="button" onClick={follow}>
+        <button type="button" aria-label={`Follow ${name}`} onClick={follow}>
           Follow
         </button>
-        <button type="button" onClick={once(rotate)}>
+        <button type="button" aria-label={`New token for ${name}`} onClick={once(rotate)}>
           New token
         </button>
-        <button type="button" onClick={once(() => change(isActive ? "revoke" : "activate"))}>
-          {isActive ? "Revoke" : "Activate"}
+        <button
+          type="button"
+          aria-label={`${verb} ${name}`}
+          onClick={once(() => change(isActive ? "revoke" : "activate"))}
+        >
+          {verb}
         </button>
       </td>
     </tr>

@@ -50,7 +50,9 @@ export function Settings({ stats }: { stats: Stats }) {
               <td>
                 <form onSubmit={save(key)}>
                   <input name="value" value={value} aria-label={`${key}, ${unit}`} />
-                  <button type="submit">Save</button>
+                  <button type="submit" aria-label={`Save ${key}`}>
+                    Save
+                  </button>
                 </form>
               </td>
               <td>

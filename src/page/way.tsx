@@ -110,7 +110,7 @@ function placesOf({ stats }: Live) {
       id: "spool",
       title: "Spool",
       ok: intake.ok,
-      note: `${number(stats.spool.entries)} wait`,
+      note: `${number(stats.spool.entries)} waiting`,
       lines: [
         ...linesOf(intake),
         `${counted(stats.spool.dead_letters, "dead letter is", "dead letters are")} kept.`,
@@ -141,7 +141,7 @@ function sinkPlace(stats: Stats, name: string): Place {
     id: `sink ${name}`,
     title: name,
     ok: part.ok,
-    note: `${number(waiting)} wait`,
+    note: `${number(waiting)} waiting`,
     lines: [
       ...linesOf(part),
       `${age}${number(sink?.delivered ?? 0)} delivered, ${number(sink?.refused ?? 0)} refused, ${number(sink?.skipped ?? 0)} skipped, ${number(sink?.ignored ?? 0)} not meant for it.`,

@@ -161,6 +161,10 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
         "document.documentElement.scrollWidth - document.documentElement.clientWidth",
       );
       expect(overflow).toBeLessThanOrEqual(0);
+      const beyond = await page.evaluate(
+        "[...document.querySelectorAll('#curves, .u-label')].filter((one, _, [frame]) => one.getBoundingClientRect().right > frame.getBoundingClientRect().right).length",
+      );
+      expect(beyond).toBe(0);
       // No column is so narrow that its text stands a letter to a line, and no row of devices is a pile of buttons.
       const tallest = (rows: string) =>
         page.evaluate(
@@ -425,7 +429,14 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.reload();
     await shows("#devices th", "acme/dev-0001");
     expect(await page.locator("#devices tbody th").first().textContent()).toBe("acme/dev-0001");
-    await page.getByRole("button", { name: "Next 50" }).click();
+    // The keyboard comes to the next page before the 150 buttons of this one, of which each says whose it is.
+    await page.getByRole("button", { name: "Revoke acme/dev-0001" }).waitFor();
+    await page.locator("#devices input[type=search]").focus();
+    for (const what of ["Add a device", "Import devices", "Next 50"]) {
+      await page.keyboard.press("Tab");
+      expect(await page.evaluate("document.activeElement.textContent")).toBe(what);
+    }
+    await page.keyboard.press("Enter");
     await shows("#devices th", "acme/dev-0051");
     await page.locator("#devices input[type=search]").fill("9999");
     await shows("#devices th", "acme/dev-9999");

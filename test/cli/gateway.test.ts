@@ -266,7 +266,7 @@ describe("cache and settings", () => {
       out: expect.stringContaining('"value":"7"'),
     });
     expect((await sluice(["settings", "set", "RATE_LIMIT_RPS", "fast"])).err).toContain(
-      "RATE_LIMIT_RPS must be a number, 0 or more",
+      "RATE_LIMIT_RPS must be a number such as 0, 2.5 or 100",
     );
   });
 });

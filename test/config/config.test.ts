@@ -134,7 +134,7 @@ describe("mistakes", () => {
     for (const [name, value, fix] of [
       ["LOG_LEVEL", "loud", "debug, info, warn"],
       ["SPOOL_LINGER_MS", "soon", "a whole number from 0 to 10000"],
-      ["RATE_LIMIT_RPS", endless, "a number, 0 or more"],
+      ["RATE_LIMIT_RPS", endless, "a number such as 0, 2.5 or 100"],
       ["HTTP_LISTEN", "0.0.0.0:8080", "ADMIN_TOKEN"],
       ["BROKER_TLS_LISTEN", "", "BROKER_TLS_CERT"],
       ["PG_HOST", "db", "DATABASE_URL=postgres://"],
