@@ -1,5 +1,7 @@
 /** PostgreSQL's errors in words that an operator can act on, and which of them end by themselves. No DETAIL: it quotes rows. */
+import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log/log.ts";
+import { isoOf } from "../../core/text/iso.ts";
 import { serverError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";
@@ -70,16 +72,20 @@ export function asOutage(error: unknown): unknown {
   return new Outage(words.includes("`sluice") ? words : `${words}: ${fix}`, { alarm: true });
 }
 
-/** An entry stays where it is, because nothing proves that its table would take any other. */
-export function unproven(seq: number, { code, message }: Note, tries: number): Outage {
+/** An entry stays where it is, because nothing proves that its table would take any other, or what came in its time. */
+export function unproven({ seq, receivedMs }: Entry, note: Note, tries: number): Outage {
+  const { code, message, table } = note;
   const fix = fixOf(code);
   // Also any other number's, so it says nothing about the table where other entries pass.
   const perhaps =
     code === "22003" ? " (if it is the number of the row: give the column id the type bigint)" : "";
   const words = `${message} (${code})${perhaps}`;
   if (fix !== undefined) return new Outage(`PostgreSQL: ${words}: ${fix}`, { alarm: true });
+  const [what, cure] = lacksPartition(note)
+    ? [`has no partition of ${table} for ${isoOf(receivedMs)}, when entry ${seq} came`, "Make that partition"]
+    : [`refuses entry ${seq}, and no entry behind it shows that the table takes any`, "Fix the table"];
   return new Outage(
-    `PostgreSQL refuses entry ${seq}, and no entry behind it shows that the table takes any: ${words}. Fix the table, or set the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
+    `PostgreSQL ${what}: ${words}. ${cure}, or set the entry aside: \`sluice dead-letters set-aside --sink postgres\``,
     { alarm: tries >= triesBeforeAlarm, retryMaxMs: unprovenRetryMaxMs },
   );
 }

@@ -104,11 +104,12 @@ export function createSieve({ db, isMeant, batchMax, batchBytesMax }: SieveOptio
 
   return {
     judge,
-    outageOf({ entry: { seq }, note, unproven: tables }) {
+    outageOf({ entry, note, unproven: tables }) {
+      const { seq } = entry;
       if (isPassing(note.code) || tables.length === 0)
         return new Outage(`PostgreSQL: ${note.message} (${note.code})`);
       waiting = { seq, tries: waiting.seq === seq ? waiting.tries + 1 : 1 };
-      return unproven(seq, note, waiting.tries);
+      return unproven(entry, note, waiting.tries);
     },
     settled(upTo) {
       for (const seq of strikes.keys()) if (seq <= upTo) strikes.delete(seq);

@@ -391,7 +391,10 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     ]);
     site.put([...good(10), anEntry({ receivedMs: midnight }), anEntry({ receivedMs: midnight + 1 })]);
     site.drain.start();
-    const isHeld = () => expect(site.drain.stats().alarms[0]?.why).toContain("no partition of relation");
+    const isHeld = () =>
+      expect(site.drain.stats().alarms[0]?.why).toContain(
+        "has no partition of raw_events for 2026-11-28T00:00:00.000Z",
+      );
     await until(() => isHeld());
     expect(site.drain.stats()).toMatchObject({ delivered: 10, refused: 0 });
     await site.run(["create table raw_2 partition of raw_events default"]);
@@ -413,7 +416,10 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     const at = (receivedMs: number) => anEntry({ receivedMs });
     site.put([at(midnight - 1), at(midnight), at(midnight + day)]);
     site.drain.start();
-    const isHeld = () => expect(site.drain.stats().alarms[0]?.why).toContain("no partition of relation");
+    const isHeld = () =>
+      expect(site.drain.stats().alarms[0]?.why).toContain(
+        "has no partition of raw_events for 2026-11-28T00:00:00.000Z",
+      );
     await until(() => isHeld());
     await site.run(["create table raw_28 partition of raw_events default"]);
     await site.settled();
