@@ -3,7 +3,12 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createKeptPosition, writePositions, type Positions } from "../../src/sink/kafka/kept.ts";
+import {
+  createKeptPosition,
+  readPositions,
+  writePositions,
+  type Positions,
+} from "../../src/sink/kafka/kept.ts";
 import { noTotals } from "../contract/entries.ts";
 
 const place = { clusterId: "cluster", topicId: "topic" };
@@ -27,6 +32,33 @@ test("a shorter one is read back after a longer one", () => {
     expect(writePositions(kept.read(place))).toBe(words);
   }
   expect(statSync(path).size).toBe(8_192);
+});
+
+test("as many of the newest are kept as a broker takes", () => {
+  const rows = (words: string) => JSON.parse(words) as [string, number][];
+  for (const count of [1, 2, 100, 500]) {
+    const written = rows(writePositions(positions(...Array.from({ length: count }, (_, i) => i))));
+    expect(written.map(([, seq]) => seq)).toEqual(written.map((_, i) => count - written.length + i));
+    const bytes = JSON.stringify(written).length;
+    expect(bytes).toBeLessThanOrEqual(4_096);
+    // The next older one would not have had room.
+    if (written.length < count) expect(bytes).toBeGreaterThan(4_000 - 2 * JSON.stringify(written[0]).length);
+    else expect(count).toBeLessThan(500);
+  }
+});
+
+test.each([
+  "",
+  "{}",
+  "null",
+  "[1, null]",
+  '[{"epoch": 1}]',
+  '[["of another program", 1, 2, 3, 4, 5]]',
+  '[["epoch", "1", 2, 3, 4, 5]]',
+  '[["epoch", 0.5]]',
+  "[[7]]",
+])("words of another program, %j, hold no position", (words) => {
+  expect(readPositions(words).size).toBe(0);
 });
 
 test("one of another cluster or topic says nothing", () => {
