@@ -13,8 +13,12 @@ const env = { DATA_DIR: join(dir, "data") };
 function tryOne(mappings: string, payload: string, ...words: string[]) {
   const file = join(dir, `${Bun.hash(mappings)}.toml`);
   writeFileSync(file, mappings);
+  return tryIn({ ...env, MAPPINGS_FILE: file }, payload, ...words);
+}
+
+function tryIn(settings: Record<string, string>, payload: string, ...words: string[]) {
   const child = Bun.spawn([executable, "mappings", "try", "--at", arrival, ...words], {
-    env: { PATH: process.env["PATH"], ...env, MAPPINGS_FILE: file },
+    env: { PATH: process.env["PATH"], ...settings },
     stdin: Buffer.from(payload),
     stdout: "pipe",
     stderr: "pipe",
@@ -91,4 +95,14 @@ test("of several devices in one message each reject is told by its device", asyn
   expect(code).toBe(1);
   expect(out).toContain("reject   UNREGISTERED_DEVICE\n         acme / x\n");
   expect(out).toContain("it yields no metric\n         acme / y\n");
+});
+
+test("what is not set up yet is named: no file of mappings, no registry", async () => {
+  const unset = await tryIn(env, "{}", "--topic", "a/pump-7");
+  expect(unset.out).toContain("mapping  none, since MAPPINGS_FILE is not set\n");
+  const MAPPINGS_FILE = join(dir, "alone.toml");
+  writeFileSync(MAPPINGS_FILE, `tenant = "acme"\n[[mapping]]\ntopic = "a/{device}"\nproof = "broker"\n`);
+  const DATA_DIR = join(dir, "none-yet");
+  const alone = await tryIn({ DATA_DIR, MAPPINGS_FILE }, '{"t":1}', "--topic", "a/pump-7");
+  expect(alone.out).toContain("line     none (its site is not known until the registry answers)\n");
 });

@@ -79,7 +79,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
           NOT_UTF8: 1,
           MALFORMED_JSON: 3,
           TOKEN_INVALID: 2,
-          RATE_LIMITED: 4,
+          SITE_MISMATCH_REGISTRY_VS_PAYLOAD: 4,
         },
         to_disk_ms: { p50: 5, p99: 25 },
         to_sink_ms: { local: { p50: 50, p99: 500 } },
@@ -113,7 +113,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       const labels = await curves.evaluateAll((all) => all.map((one) => one.getAttribute("aria-label")));
       // The most frequent reasons, whichever came first, and the rest of them together.
       expect(labels).toEqual([
-        "Messages per minute; in the last minute: accepted 105, duplicate 1, RATE_LIMITED 4, MALFORMED_JSON 3, TOKEN_INVALID 2, other rejects 3",
+        "Messages per minute; in the last minute: accepted 105, duplicate 1, SITE_MISMATCH_REGISTRY_VS_PAYLOAD 4, MALFORMED_JSON 3, TOKEN_INVALID 2, other rejects 3",
         "From arrival, in ms: half took no longer; in the last minute: disk 5, local 50",
         "From arrival, in ms: 99 of 100 took no longer; in the last minute: disk 25, local 500",
         "Entries that wait; in the last minute: local 5",

@@ -35,7 +35,7 @@ const tryOne = command({
     const { config } = configured(context);
     const tried = await toTry(context, options);
     const result = await tryMessage(config, tried, (ids) => findIn(context, ids));
-    context.stdout(options.json ? jsonLine(result) : asText(result));
+    context.stdout(options.json ? jsonLine(result) : asText(result, config.mappings.length > 0));
     return result.outcomes.every(({ event, reason }) => event !== null && reason === null) ? 0 : 1;
   },
 });

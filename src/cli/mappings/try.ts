@@ -32,7 +32,7 @@ export interface TryOutcome {
   readonly metrics: unknown;
   /** The line that InfluxDB would get; null if none. */
   readonly line: string | null;
-  /** Why there is no line, if the type is not in INFLUX_TABLES. */
+  /** Why there is no line of an event, if that is known. */
   readonly no_line: string | null;
   readonly reason: string | null;
   readonly detail: string | null;
@@ -116,10 +116,15 @@ function outcomeOf(
     seq: seq ?? null,
     metrics: isReject ? null : storedMetrics(entry.payload),
     line: lines[0] ?? null,
-    no_line: isReject || types.includes(entry.msgType) ? null : `type is not ${types.join(" or ")}`,
+    no_line: isReject || lines.length > 0 ? null : noLineOf(entry, types),
     reason: entry.reason,
     detail: impossible[0]?.why ?? entry.detail,
   };
+}
+
+function noLineOf({ msgType, siteId }: Entry, types: readonly string[]): string | null {
+  if (!types.includes(msgType ?? "")) return `type is not ${types.join(" or ")}`;
+  return siteId === null ? "its site is not known until the registry answers" : null;
 }
 
 /** Digit by digit. */
@@ -135,8 +140,10 @@ function eventText(entry: Entry, seq: number | undefined, isOfRegistry: boolean)
   return [...parts, ...(seq === undefined ? [] : [`seq ${seq}`])].join(" / ");
 }
 
-export function asText({ topic, mapping, outcomes }: TryResult): string {
-  const none = isOwnTopic(topic) ? "none, it is Sluice's own topic" : "no mapping takes this topic";
+/** @param hasMappings whether there is a file of mappings */
+export function asText({ topic, mapping, outcomes }: TryResult, hasMappings: boolean): string {
+  const untaken = hasMappings ? "no mapping takes this topic" : "none, since MAPPINGS_FILE is not set";
+  const none = isOwnTopic(topic) ? "none, it is Sluice's own topic" : untaken;
   const taken = mapping === null ? none : `line ${mapping.line}, ${mapping.topic}, proof = ${mapping.proof}`;
   return [`topic    ${topic}\n`, `mapping  ${taken}\n`, ...outcomes.map(outcomeText)].join("");
 }
