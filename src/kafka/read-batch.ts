@@ -70,7 +70,10 @@ export async function readRecords(
 
 function check(batch: Buffer, { topic, partition }: Fetched, base: number): void {
   const where = `${topic}, partition ${partition}, offset ${base}`;
-  if (batch.readInt8(at.magic) !== 2) throw new Error(`a batch of an old format at ${where}`);
+  if (batch.readInt8(at.magic) !== 2)
+    throw new Error(
+      `a batch of the format before Kafka 0.11 at ${where}: let the topic's message.format.version be newer, and remove such batches by kafka-delete-records.sh`,
+    );
   if (crc32c(batch, at.attributes, batch.length) !== batch.readUInt32BE(at.crc))
     throw new Error(`a batch that is damaged (CRC) at ${where}`);
 }

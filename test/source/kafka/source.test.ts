@@ -196,6 +196,14 @@ describe("a batch", () => {
     expect(next.offset).toBe(1003);
   });
 
+  test("of the format before Kafka 0.11 is named, with what can be done", async () => {
+    const old = made(1);
+    old.writeInt8(1, 16);
+    const failed = await readRecords(fetched(old), { offset: 0, epoch: -1 }, () => {}).catch(String);
+    expect(failed).toContain("before Kafka 0.11 at t, partition 0, offset 1000");
+    expect(failed).toContain("message.format.version");
+  });
+
   test("that is damaged anywhere is not believed", async () => {
     const whole = made(20);
     for (let at = 21; at < whole.length; at += 97) {
