@@ -151,6 +151,17 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     });
   });
 
+  test("that others fill to the last byte keeps nobody from reading the spool on it that was closed", () => {
+    onSmallDisk((dataDir) => {
+      const spool = kit.spool({ dataDir });
+      spool.append([anEntry()], emptyRecord);
+      kit.close(spool);
+      expect(() => writeFileSync(join(dataDir, "others"), Buffer.alloc(9_000_000))).toThrow("ENOSPC");
+      expect(() => kit.spool({ dataDir })).toThrow("has room");
+      expect(spoolStatus(dataDir)).toMatchObject({ head: 1, entries: 1 });
+    });
+  });
+
   test("is not caused by the spool: at its floor it takes no more, and has room again once the sinks have settled", () => {
     onSmallDisk((dataDir) => {
       const clock = simulatedClock();

@@ -40,8 +40,18 @@ export function removeSqlite(path: string): void {
 
 /** The error by which SQLite says that a file is damaged, or none of its own; undefined if it is another. */
 export function damageIn(error: unknown): SQLiteError | undefined {
+  const said = saidBySqlite(error);
+  return said !== undefined && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
+}
+
+/** The disk had no room for it. */
+export function isDiskFull(error: unknown): boolean {
+  return saidBySqlite(error)?.code === "SQLITE_FULL";
+}
+
+function saidBySqlite(error: unknown): SQLiteError | undefined {
   const said = error instanceof SQLiteError || !(error instanceof Error) ? error : error.cause;
-  return said instanceof SQLiteError && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
+  return said instanceof SQLiteError ? said : undefined;
 }
 
 /**

@@ -18,6 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { explain } from "../../core/log/log.ts";
+import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import { cureOf, isThere, whyReadOnly } from "../../core/file/owner.ts";
 import { removeSqlite } from "../../core/file/sqlite.ts";
 
@@ -61,8 +62,10 @@ export function bytesWanted(path: string): number | null {
 
 /** Bytes of the write-ahead log, which then says how long the file is; 0 if it is empty or missing. */
 export function logBytes(path: string): number {
-  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  return bytesOf(`${path}-wal`);
 }
+
+const bytesOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 /** SQLite opens the file at the first question. One that nobody may open, as on a disk that is read-only, is not a damaged one. */
 function refuseUnopened(db: Database, path: string): void {
@@ -86,14 +89,23 @@ export function withDatabase<T>(path: string, work: (db: Database) => T): T {
 }
 
 /**
- * A file without a log on a disk that takes no writes, as after an orderly stop: SQLite would make the log even to read, unless it is
- * told that nobody can write (sqlite.org/uri.html#uriimmutable).
+ * A file without a log on a disk that takes no writes, or has no room, as after an orderly stop: SQLite would make the log even to read, unless
+ * it is told that nobody can write (sqlite.org/uri.html#uriimmutable).
  */
 function opened(path: string): Database {
-  if (logBytes(path) > 0 || whyReadOnly(dirname(path)) === undefined)
-    return new Database(path, { readonly: true });
+  if (!isStill(path)) return new Database(path, { readonly: true });
   return new Database(
     `${pathToFileURL(path).href}?immutable=1`,
     sqlite.SQLITE_OPEN_READONLY | sqlite.SQLITE_OPEN_URI,
   );
+}
+
+/** The log's index, which SQLite makes at once (sqlite.org/walformat.html#shm). */
+const indexBytes = 32_768;
+
+/** Can nobody write to it? Whoever has it open has a whole index; where there is no room for one, nobody can open it. */
+function isStill(path: string): boolean {
+  if (logBytes(path) > 0) return false;
+  const hasRoom = () => freeBytesOn(dirname(path)) >= indexBytes;
+  return whyReadOnly(dirname(path)) !== undefined || (bytesOf(`${path}-shm`) < indexBytes && !hasRoom());
 }

@@ -5,6 +5,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import type { Totals } from "../../core/sink.ts";
+import { isDiskFull } from "../../core/file/sqlite.ts";
 import { explain } from "../../core/log/log.ts";
 import { headOf } from "../open.ts";
 import { booksIn } from "../sidecar.ts";
@@ -139,6 +140,8 @@ function isInUse(dataDir: string): boolean {
     return false;
   } catch (error) {
     if (error instanceof SpoolInUse) return true;
+    // The lock is had before there is something to write.
+    if (isDiskFull(error)) return false;
     throw error;
   }
 }
