@@ -12,9 +12,15 @@ import type { Process } from "./cli/command.ts";
 import { beginWithSettings } from "./cli/engine-settings.ts";
 import { goPastProxies } from "./cli/past-proxies.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
+import { unreadableWord } from "./cli/unreadable.ts";
 import { logForm } from "./core/log/form.ts";
 import { createLog, explain, logWritten } from "./core/log/log.ts";
 
+const unreadable = unreadableWord(process.argv.slice(2));
+if (unreadable !== undefined) {
+  toStandardError(unreadable);
+  process.exit(2);
+}
 beginWithSettings(process.argv.slice(2), process.env);
 goPastProxies(process.env);
 // The runtime would check no certificate if its environment says so, in silence.

@@ -116,6 +116,17 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(await sluice("fly")).toMatchObject({ code: 2, out: "" });
   });
 
+  test.each([
+    ["a device in Latin-1 is refused, and nothing is made", "caf\\351", 2],
+    ["the character that such bytes are read as may be meant", "caf\\357\\277\\275", 0],
+  ])("%s", async (_, octal, code) => {
+    const script = `exec "$0" devices add acme "$(printf '${octal}')" --site s`;
+    const child = Bun.spawn(["sh", "-c", script, executable], { env, stdout: "pipe", stderr: "pipe" });
+    const ended = await endOf(child);
+    expect(ended).toMatchObject({ code, err: expect.stringContaining("caf\uFFFD") as string });
+    expect(existsSync(data)).toBe(code === 0);
+  });
+
   test("runs, answers, and stops at SIGTERM with exit code 0", async () => {
     const { child, http } = await started();
     expect(await (await fetch(`http://${http}/healthz`)).json()).toEqual({ status: "ok" });
