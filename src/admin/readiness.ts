@@ -84,8 +84,8 @@ function sinkReadiness(drain: Drain): PartReadiness {
 function registryDetail({ available, queries, changes_unheard: unheard }: LookupStats): string {
   if (!available) return "does not answer; known devices go on";
   if (unheard === null) return "answers";
-  const proved = queries > 0 ? "answers" : "was not asked yet";
-  return `${proved}, but notifies of no change, so devices that send are read again each second: ${unheard}`;
+  if (queries === 0) return `was not asked yet, and nothing tells of its changes: ${unheard}`;
+  return `answers, but notifies of no change, so devices that send are read again each second: ${unheard}`;
 }
 
 /** Leaves out the numbers that are read from the disk while it cannot be read: an operator then needs the rest all the more. */

@@ -87,6 +87,7 @@ function placesOf({ stats }: Live) {
   const judge = [partOf("registry"), partOf("clock")];
   const broken = judge.find(({ ok }) => !ok);
   const intake = partOf("intake");
+  const taking = intake.ok ? "takes messages" : "is held";
   const rejected = Object.values(stats.ingest.rejected).reduce((sum, n) => sum + n, 0);
   return {
     sources: stats.sources.map(({ kind, connected }): Place => {
@@ -94,7 +95,7 @@ function placesOf({ stats }: Live) {
         id: `source ${kind}`,
         title: sourceTitle(kind),
         ok: connected,
-        note: connected ? "takes messages" : "takes none",
+        note: connected ? taking : "takes none",
         lines: linesOf(partOf(`source ${kind}`)),
       };
     }),

@@ -9,7 +9,8 @@ test("a gateway whose disk has no room is not ready, also before the first messa
   const full = await startInProcess({ SPOOL_MIN_FREE_BYTES: "9007199254740991" });
   const detail = expect.stringMatching(/iB free and must keep 8192\.0 TiB \(SPOOL_MIN_FREE_BYTES\)/);
   expect(full.gateway.view.ready()).toContainEqual({ part: "intake", ok: false, detail });
-  expect(full.stats().attention).toMatchObject({ level: "critical", detail });
+  const remedy = expect.stringContaining("a larger SPOOL_MAX_BYTES");
+  expect(full.stats().attention).toMatchObject({ level: "critical", detail, remedy });
   const { gateway } = await startInProcess();
   expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
 });
@@ -18,7 +19,7 @@ test("of a database that was away from the start on nobody says that it answers"
   const { gateway } = await startInProcess({ DATABASE_URL: "postgres://nobody@127.0.0.1:1/none" });
   const registry = () => gateway.view.ready().find(({ part }) => part === "registry")?.detail ?? "";
   await until(() => registry().includes("ECONNREFUSED"));
-  expect(registry()).toStartWith("was not asked yet, but notifies of no change");
+  expect(registry()).toStartWith("was not asked yet, and nothing tells of its changes: 127.0.0.1:1 refuses");
 });
 
 test("of a sink nobody says that it delivers before it did", async () => {

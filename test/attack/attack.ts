@@ -187,7 +187,7 @@ const ownDevice: FleetDevice = {
 
 function targetOf(site: Site, gateway: GatewayProcess): Target {
   const tlsPort = /127\.0\.0\.1:(\d+) \(TLS\)/.exec(gateway.log())?.[1];
-  const ingestPort = /takes messages at http:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.log())?.[1];
+  const ingestPort = /listens at http:\/\/127\.0\.0\.1:(\d+)/.exec(gateway.log())?.[1];
   const other = site.oracle.fleet.devices[0];
   if (other === undefined) throw new Error("the fleet is too small");
   return {

@@ -404,6 +404,13 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await shows("#devices [role=status]", String.raw`acme/\u202egnol is revoked.`);
   });
 
+  test("while the intake is held no source takes messages", async () => {
+    await open({ SPOOL_MIN_FREE_BYTES: "9007199254740991" });
+    await sentence("Intake held");
+    await shows("#way", "is held");
+    expect(await page.locator("#way").textContent()).not.toContain("takes messages");
+  });
+
   test("a setting is changed, and a wrong value is refused in the gateway's words", async () => {
     await open();
     const row = page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))');

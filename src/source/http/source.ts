@@ -272,7 +272,7 @@ export function openHttpSource(parts: Parts): Source {
   function detail(): string {
     if (server === undefined) return "HTTP ingest is not running";
     const scheme = settings.tlsCert === undefined ? "http" : "https";
-    return `takes messages at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${counted(underWay, "request")} under way`;
+    return `listens at ${scheme}://${hostPort(addressOf(server))}/ingest/v1/; ${counted(underWay, "request")} under way`;
   }
 }
 
