@@ -95,6 +95,19 @@ test("after a crash the torn line is cut, the rest is closed, and what was being
   expect(lines(directory).map((line) => "point" in line)).toEqual([true, true, true, true]);
 });
 
+test("a closed file that was not compressed keeps its name, also where another cannot be closed at first", async () => {
+  const { directory, influx } = start();
+  mkdirSync(join(directory, "telemetry_z.lp"), { recursive: true });
+  const closed = "telemetry_b-20260101T000000000Z-1.lp";
+  writeFileSync(join(directory, closed), "telemetry,device_id=d1,site_id=s v=1 1\n");
+  expect(await influx.deliver(events(1, 2)).catch(() => "outage")).toBe("outage");
+  rmSync(join(directory, "telemetry_z.lp"), { recursive: true });
+  await influx.deliver(events(1, 2));
+  await influx.sink.close();
+  expect(names(directory)).toContain(`${closed}.gz`);
+  expect(lines(directory)).toHaveLength(3);
+});
+
 test("a string with a line feed is refused: tools read these files line by line", async () => {
   const { influx } = start();
   const two = event(1, { payload: JSON.stringify({ metrics: { note: "a\nb" } }) });

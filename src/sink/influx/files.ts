@@ -41,27 +41,39 @@ export interface FilesOptions {
   readonly log: Log;
 }
 
+/** As `rotate` names it. A disk that was full kept it from being compressed: named anew at each start, it would get a name too long for any file. */
+const closedName = /-\d{8}T\d{9}Z-\d+\.lp$/;
+
+const halfPacked = ".lp.gz.tmp";
+
 export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: FilesOptions): Target {
   /** Databases with an open file, each with the timer that closes it by its age. */
   const open = new Map<string, Timer>();
   let packing = Promise.resolve();
   let serial = 0;
   let bytesSent = 0;
-  let isRecovered = false;
+  /** Names of an earlier process that are still to be looked at; undefined before the first look. */
+  let left: string[] | undefined;
 
   const currentOf = (database: string) => join(directory, `${database}.lp`);
 
-  /** Closes what an earlier process left open, so that no file is continued by another process. */
+  /** Closes what an earlier process left open, so that no file is continued by another process. One after the other: what fails goes on there. */
   function recover() {
-    if (isRecovered) return;
-    mkdirSync(directory, { recursive: true });
-    for (const name of readdirSync(directory)) {
-      if (name.endsWith(".lp.gz.tmp")) rmSync(join(directory, name));
-      if (!name.endsWith(".lp")) continue;
-      cutTornLine(join(directory, name));
-      rotate(name.slice(0, -".lp".length));
+    if (left === undefined) {
+      mkdirSync(directory, { recursive: true });
+      const found = readdirSync(directory);
+      for (const name of found) if (name.endsWith(halfPacked)) rmSync(join(directory, name));
+      left = found;
     }
-    isRecovered = true;
+    for (let [name] = left; name !== undefined; left.shift(), [name] = left) takeOver(name);
+  }
+
+  function takeOver(name: string) {
+    const path = join(directory, name);
+    if (!name.endsWith(".lp") || !existsSync(path)) return;
+    if (closedName.test(name)) packNext(path);
+    // A full disk leaves an empty one at each start.
+    else if (cutTornLine(path) > 0) rotate(name.slice(0, -".lp".length));
   }
 
   function rotate(database: string) {
@@ -73,6 +85,10 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     do closed = join(directory, `${database}-${stamp}-${(serial += 1)}.lp`);
     while (existsSync(closed) || existsSync(`${closed}.gz`));
     renameSync(currentOf(database), closed);
+    packNext(closed);
+  }
+
+  function packNext(closed: string) {
     packing = packing
       .then(() => pack(closed))
       .catch((error: unknown) => {
@@ -153,8 +169,11 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
   };
 }
 
-function cutTornLine(path: string) {
-  truncateSync(path, readFileSync(path).lastIndexOf("\n") + 1);
+/** @returns the bytes that are left */
+function cutTornLine(path: string): number {
+  const bytes = readFileSync(path).lastIndexOf("\n") + 1;
+  truncateSync(path, bytes);
+  return bytes;
 }
 
 /** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all: half of one would keep a full disk full. */
