@@ -38,7 +38,7 @@ export interface IngestParts {
   readonly deferredBytesMax: number;
   /** Payloads of the messages that wait in memory. */
   readonly bytesMax: number;
-  /** Was this device ever accepted? */
+  /** Is this device in the auth cache, and so was read from the registry once? */
   isKnown(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], record: CommitRecord): void;
@@ -219,7 +219,7 @@ export class Ingest {
     return waits ? this.#conclude(verdict, "unavailable") : verdict;
   }
 
-  /** Strangers may fill a part of the disk with what waits to be judged; who was ever accepted waits there whatever they do. */
+  /** Strangers may fill a part of the disk with what waits to be judged; who is in the auth cache waits there whatever they do. */
   #conclude(pending: Pending, answer: Answer): Entry {
     const { judge, deferredBytesMax, isKnown } = this.#parts;
     const isCrowded =
