@@ -194,6 +194,13 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       });
     });
 
+    test("a role that may not read raw_events stores its rows, with a remark", async () => {
+      await granted();
+      await run("revoke select on raw_events from sluice_app");
+      const detail = expect.stringContaining("permission denied for table raw_events (42501): entries wait");
+      expect((await check(as("sluice_app"))).postgres).toMatchObject({ ok: true, detail });
+    });
+
     test("a full disk is told without a word of rights", async () => {
       await granted();
       await run(`create function disk_full() returns trigger language plpgsql as $$ begin

@@ -53,8 +53,8 @@ export function isOfTable(code: string): boolean {
 const deviceColumn = /\b(event_ts|topic|tenant_id|site_id|device_id|msg_type|reason|payload)\b/;
 
 /**
- * A table of ours is divided by the time of arrival, and has no partition for the row's. The DETAIL names the key before its value; its
- * words, and the message's, may be of any language (lc_messages).
+ * A table of ours is divided by the time of arrival, and has no partition for the row's. The DETAIL names the key before its value, or
+ * is the key alone (trial.ts); its words, and the message's, may be of any language (lc_messages).
  */
 export function lacksPartition({ code, table, detail }: Note): boolean {
   if (code !== "23514" || !/^(raw|quarantine)_events$/.test(table)) return false;

@@ -403,6 +403,40 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(await site.stored()).toBe(12);
   });
 
+  test.each([
+    [
+      "may not read the table",
+      "revoke select on raw_events from sluice",
+      "permission denied",
+      "grant select on raw_events to sluice",
+    ],
+    [
+      "is bound by a policy",
+      "alter table raw_events enable row level security; create policy all_rows on raw_events using (true)",
+      "has no partition",
+      "",
+    ],
+  ])("none for whose time of arrival there is no partition where the role %s", async (_, binds, why, fix) => {
+    const midnight = Date.UTC(2026, 10, 28);
+    await site.run([
+      "alter table raw_events rename to raw_events_before",
+      "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
+      "create table raw_1 partition of raw_events for values from (minvalue) to ('2026-11-28 00:00Z')",
+      "grant select, insert on raw_events to sluice",
+      binds,
+    ]);
+    site.put([...good(10), anEntry({ receivedMs: midnight }), anEntry({ receivedMs: midnight + 1 })]);
+    site.drain.start();
+    const isHeld = (words: string) => expect(site.drain.stats().alarms[0]?.why).toContain(words);
+    await until(() => isHeld(why));
+    await site.run([fix]);
+    await until(() => isHeld("has no partition of raw_events for 2026-11-28T00:00:00.000Z"));
+    await site.run(["create table raw_2 partition of raw_events default"]);
+    await site.settled();
+    expect(site.letters()).toEqual([]);
+    expect(await site.stored()).toBe(12);
+  });
+
   test("none for whose time of arrival a partition is missing between others, but those of one dropped for its age", async () => {
     const midnight = Date.UTC(2026, 10, 28);
     const day = 86_400_000;
