@@ -67,7 +67,7 @@ export function createPostgresEvents(db: Postgres): EventTable {
       // Without a deadline: of a large table it takes as long as it takes, and hinders no insert meanwhile.
       const sql = openClient(db.options, { max: 1 });
       try {
-        await sql.unsafe(`set statement_timeout = 0`);
+        await sql.unsafe(noLimits);
         // One that was interrupted is there, and invalid.
         await sql.unsafe(`drop index concurrently if exists ${indexName}`);
         await sql.unsafe(
@@ -80,6 +80,10 @@ export function createPostgresEvents(db: Postgres): EventTable {
     },
   };
 }
+
+/** Of the role, or of the database. PostgreSQL 17 has the third. */
+const noLimits = `select set_config(name, '0', false) from pg_settings
+  where name in ('statement_timeout', 'lock_timeout', 'transaction_timeout')`;
 
 /** Also one of your own serves, if it leads with the same columns. */
 async function hasIndex(db: Postgres): Promise<boolean> {
