@@ -135,11 +135,14 @@ function tellOverlaps(mappings: readonly Mapping[], wrong: (mapping: Mapping, wh
   for (const [i, later] of mappings.entries()) {
     const { levels } = later.topic;
     if (covers(ownTopics, levels))
-      wrong(later, `topic "${later.topic.text}" is Sluice's own, which is asked first`);
+      wrong(
+        later,
+        `topic "${later.topic.text}" is Sluice's own, which is asked first: leave this mapping out`,
+      );
     else if (clashes(ownTopics, subscribed(levels)))
       wrong(
         later,
-        `topic "${later.topic.text}" and Sluice's own tenant/{tenant}/device/{device}/{type} share some topics, and neither contains the other`,
+        `topic "${later.topic.text}" and Sluice's own tenant/{tenant}/device/{device}/{type} share some topics, and neither contains the other: make this one narrower`,
       );
     for (const earlier of mappings.slice(0, i)) {
       const why = conflict(earlier, later);
@@ -152,7 +155,9 @@ function conflict(earlier: Mapping, later: Mapping): string | null {
   const [a, b] = [earlier.topic.levels, later.topic.levels];
   const where = `topic "${later.topic.text}" and that of line ${earlier.line}, "${earlier.topic.text}",`;
   if (covers(a, b))
-    return `${where} are one: the earlier takes all of the later's messages; put the narrower first`;
+    return covers(b, a)
+      ? `${where} take the same messages: leave one of them out`
+      : `${where} meet: the earlier takes all of the later's messages; put the narrower first`;
   const [x, y] = [subscribed(a), subscribed(b)];
   return clashes(x, y) || clashes(a, b)
     ? `${where} share some topics, and neither contains the other: make one narrower`

@@ -93,8 +93,10 @@ describe("one mistake", () => {
       '[[mapping]]\ntopic = "tenant/{tenant}/device/{device}/x"',
       2,
       1,
-      "Sluice's own, which is asked first",
+      "Sluice's own, which is asked first: leave this mapping out",
     ],
+    ["a topic twice", twice("{tenant}/{device}", "{tenant}/{device}"), 5, 1, "leave one of them out"],
+    ["the wider first", twice("{tenant}/{device}", "{tenant}/b{device}"), 5, 1, "put the narrower first"],
     [
       "a part of our own",
       '[[mapping]]\ntopic = "{tenant}/+/device/{device}/x"',
@@ -109,6 +111,11 @@ describe("one mistake", () => {
     expect(mistakes[0]).toContain(why);
   });
 });
+
+function twice(first: string, second: string): string {
+  const [one, other] = [first, second].map((topic) => `[[mapping]]\ntopic = "${topic}"\n`);
+  return `${one}\n${other}`;
+}
 
 test("all mistakes are reported at once, in the order of the file", () => {
   const text = `site = 1
