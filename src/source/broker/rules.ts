@@ -165,6 +165,8 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
       packet.clean = true;
       packet.clientId = tellableClientId(packet);
+      // aedes reads on until it asks who it is, in the next turn: what came behind CONNECT by then was nobody's, and let in unasked.
+      (client as Client & { pause(): void }).pause();
       return done(null, true);
     },
     async authenticate(client, username, password, done) {
