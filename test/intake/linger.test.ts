@@ -44,3 +44,22 @@ test("one group that had few in it, for its sender stood still, makes the next n
   clock.advance(100);
   expect(times).toEqual([5, 5, 5, 5, 5, 5, 5, 5]);
 });
+
+test.each([
+  [3, 1],
+  [4, 2],
+])(
+  "after a group of %d messages the timer has run %d times: a site where little comes is not woken for nothing",
+  (messages, runs) => {
+    const clock = simulatedClock();
+    const come = [messages];
+    let written = 0;
+    const linger = new Linger(clock, 5, () => {
+      written++;
+      return come.shift() ?? 0;
+    });
+    linger.begin();
+    clock.advance(1_000);
+    expect(written).toBe(runs);
+  },
+);
