@@ -60,7 +60,7 @@ export function createDeadLetterQueue({ deadLetters, sinks, requeue }: DeadLette
       batch(
         selection,
         () => null,
-        (going) => deadLetters.remove(going.map(({ id }) => id)),
+        (going) => orNotNow(() => deadLetters.remove(going.map(({ id }) => id))),
       ),
     // oxlint-enable typescript/require-await
   };
@@ -72,11 +72,18 @@ function appendAnew(going: readonly DeadLetter[], requeue: DeadLetterParts["requ
     seq: 0,
     returned: { target: sink, quarantineId: entry.returned?.quarantineId ?? null },
   }));
-  try {
+  orNotNow(() =>
     requeue(
       entries,
       going.map(({ id }) => id),
-    );
+    ),
+  );
+}
+
+/** @throws NotNow if the disk is full or such: nothing is changed */
+function orNotNow(write: () => void): void {
+  try {
+    write();
   } catch (error) {
     throw new NotNow(explain(error), { cause: error });
   }

@@ -137,6 +137,10 @@ describe("replay", () => {
     await it.settled();
     it.hold(true);
     expect(it.queue.replay(all)).rejects.toBeInstanceOf(NotNow);
+    it.spool.deadLetters.remove = () => {
+      throw new Error("the disk is full");
+    };
+    expect(await it.queue.discard(all).catch((error: unknown) => error)).toBeInstanceOf(NotNow);
     expect(it.spool.deadLetters.totals().count).toBe(2);
     it.hold(false);
     expect(await it.queue.replay(all)).toMatchObject({ done: 2 });
