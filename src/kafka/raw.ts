@@ -86,6 +86,8 @@ function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
 const fetchVersion = 12;
 
 export interface Answer {
+  /** Over the quota: the broker reads nothing more of this connection for so long. */
+  readonly throttleMs: number;
   readonly errorCode: number;
   readonly fetched: readonly Fetched[];
 }
@@ -140,7 +142,7 @@ function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): E
 
 /** What stands in front of it concerns the request as a whole: an error there is told of each partition that was asked for. */
 function readFetch(decoder: Decoder, version: number): Answer {
-  decoder.readInt32();
+  const throttleMs = decoder.readInt32();
   const errorCode = decoder.readInt16();
   decoder.readInt32();
   const fetched = decoder.readCompactArray((each) => {
@@ -150,7 +152,7 @@ function readFetch(decoder: Decoder, version: number): Answer {
     return partitions;
   });
   decoder.readTagBuffer();
-  return { errorCode, fetched: fetched.flat() };
+  return { throttleMs, errorCode, fetched: fetched.flat() };
 }
 
 function readPartition(one: Decoder, topic: string): Fetched {

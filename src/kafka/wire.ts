@@ -66,6 +66,12 @@ function wireOf(
     });
   }
 
+  const closing = new AbortController();
+  /** Over its quota: the broker reads nothing of us for so long, and what is asked meanwhile would run out of its time. */
+  const throttled = async (ms: number) => {
+    if (ms > 0) await sleep(clock, ms, closing.signal);
+  };
+
   return {
     place: servers ?? "",
     async topics(names) {
@@ -117,8 +123,7 @@ function wireOf(
         cluster.sendRequestToNode(node)(produces[flowOf(level)], request as never),
       );
       if (request.sent) letGo(request.sent);
-      // Over its quota: the broker reads nothing of us for so long, and what is asked meanwhile would run out of its time.
-      if (throttleTimeMs > 0) await sleep(clock, throttleTimeMs);
+      await throttled(throttleTimeMs);
       return responses.flatMap((topic) =>
         topic.partitionResponses.flatMap(({ index, errorCode, errorMessage }) => {
           if (errorCode === 0) return [];
@@ -204,7 +209,8 @@ function wireOf(
     async fetch(node, request) {
       const send = () =>
         cluster.sendRequestToNode(node)(fetching, request as never) as unknown as Promise<Answer>;
-      const { errorCode, fetched } = await call(send);
+      const { throttleMs, errorCode, fetched } = await call(send);
+      await throttled(throttleMs);
       if (errorCode !== 0)
         throw new KafkaError(errorCode, new KafkaTSApiError(errorCode, null, null).message);
       return fetched;
@@ -247,7 +253,10 @@ function wireOf(
       await call(() => cluster.sendRequestToNode(node)(API.HEARTBEAT, request));
     },
     // Of a connection that is gone already there is nothing to be told, and an error that nobody waits for would end the process.
-    close: () => cluster.disconnect().catch(() => {}),
+    close() {
+      closing.abort();
+      return cluster.disconnect().catch(() => {});
+    },
   };
 }
 

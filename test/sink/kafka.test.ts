@@ -5,7 +5,7 @@ import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
 import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";
-import { addPartitions, deleteGroup, kafkaTestable, limitProducer, proxied } from "../kit/kafka/client.ts";
+import { addPartitions, deleteGroup, kafkaTestable, limit, proxied } from "../kit/kafka/client.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 
@@ -160,7 +160,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
   });
 
   test("waits as long as the broker says if it is over its quota, instead of running out of time", async () => {
-    await limitProducer(bootstrap, "sluice-bounded", 3_000);
+    await limit(bootstrap, "producer", "sluice-bounded", 3_000);
     const sink = kafka.open({ gatewayId: "bounded", env: { KAFKA_TIMEOUT_MS: "1000" } });
     expect(await sink.deliver(delivery(events(1, 130)))).toMatchObject({ delivered: 130 });
     expect(sink.stats?.()).toMatchObject({ sessions: 1, transactions: 1 });

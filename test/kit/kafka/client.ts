@@ -238,10 +238,15 @@ export function configure(bootstrap: string, topic: string, name: string, value:
   });
 }
 
-/** Bounds what this client may send, in bytes per second. */
-export function limitProducer(bootstrap: string, entityName: string, bytes: number): Promise<void> {
+/** Bounds what this client may send, or fetch, in bytes per second. */
+export function limit(
+  bootstrap: string,
+  what: "producer" | "consumer",
+  entityName: string,
+  bytes: number,
+): Promise<void> {
   return withCluster(bootstrap, async ({ cluster, api }) => {
-    const ops = [{ key: "producer_byte_rate", value: bytes, remove: false }];
+    const ops = [{ key: `${what}_byte_rate`, value: bytes, remove: false }];
     const entries = [{ entity: [{ entityType: "client-id", entityName }], ops }];
     await cluster.sendRequest(api.ALTER_CLIENT_QUOTAS, { entries, validateOnly: false });
   });

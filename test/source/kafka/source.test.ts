@@ -19,6 +19,7 @@ import {
   committed,
   deleteRecords,
   kafkaTestable,
+  limit,
   newTopic,
   produceByKcat,
   proxied,
@@ -345,6 +346,20 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     await until("the rest", () => intake.messages.length === 10);
     expect(intake.texts()).toEqual(upTo(30).slice(20));
     expect(source.status()).toMatchObject({ lost: 15, connected: true });
+  });
+
+  test("waits as long as the broker says if it is over its quota, instead of running out of time", async () => {
+    const { bootstrap, topic, env } = await site({ partitions: 1 });
+    await limit(bootstrap, "consumer", "sluice-slow-source", 10_000);
+    const large = upTo(130).map((n) => ({ key: "d", value: `${n} ${"x".repeat(1_000)}` }));
+    await produceByKcat(bootstrap, topic, large, ["-X", "batch.num.messages=10"]);
+    const source = openSource({ ...env, KAFKA_TIMEOUT_MS: "1000" }, new Map(), "slow");
+    opened.push(source);
+    const intake = fakeIntake(() => source);
+    await source.start(intake);
+    await until("all", () => intake.messages.length >= 130);
+    expect(intake.messages.length).toBe(130);
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
   });
 
   test("leaves out a partition whose disk has damaged a record, says so, and reads the others", async () => {
