@@ -68,10 +68,12 @@ export function createPostgresEvents(db: Postgres): EventTable {
       const sql = openClient(db.options, { max: 1 });
       try {
         await sql.unsafe(noLimits);
+        const [table] = await sql.unsafe<{ how: string }[]>(howToIndex);
+        const how = table?.how ?? "";
         // One that was interrupted is there, and invalid.
-        await sql.unsafe(`drop index concurrently if exists ${indexName}`);
+        await sql.unsafe(`drop index ${how} if exists ${indexName}`);
         await sql.unsafe(
-          `create index concurrently ${indexName} on raw_events (tenant_id, device_id, ingested_at desc) where accepted`,
+          `create index ${how} ${indexName} on raw_events (tenant_id, device_id, ingested_at desc) where accepted`,
         );
       } finally {
         await end(sql, 0);
@@ -84,6 +86,10 @@ export function createPostgresEvents(db: Postgres): EventTable {
 /** Of the role, or of the database. PostgreSQL 17 has the third. */
 const noLimits = `select set_config(name, '0', false) from pg_settings
   where name in ('statement_timeout', 'lock_timeout', 'transaction_timeout')`;
+
+/** A table that is divided into partitions is indexed while its writers wait: what is for it is in the spool. */
+const howToIndex = `select case relkind when 'p' then '' else 'concurrently' end as how
+  from pg_class where oid = to_regclass('raw_events')`;
 
 /** Also one of your own serves, if it leads with the same columns. */
 async function hasIndex(db: Postgres): Promise<boolean> {

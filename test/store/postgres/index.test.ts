@@ -31,3 +31,21 @@ test.skipIf(unavailable !== "")(
     await Promise.all([writer.close(), impatient.close()]);
   },
 );
+
+test.skipIf(unavailable !== "")(
+  `a table that is divided into partitions gets it, too ${unavailable}`,
+  async () => {
+    const url = await (await sharedPostgres()).createDatabase();
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
+    const events = createPostgresEvents(db);
+    expect(await events.indexed()).toBeUndefined();
+    await db.transaction("dividing", (tx) =>
+      tx.unsafe(`alter table raw_events rename to raw_old;
+      create table raw_events (like raw_old including defaults) partition by range (ingested_at);
+      create table raw_rest partition of raw_events default`),
+    );
+    expect(await events.createIndex()).toEqual(["created index raw_events_device_ingested_idx"]);
+    expect(await events.createIndex()).toEqual([]);
+    await db.close();
+  },
+);
