@@ -32,38 +32,30 @@ interface Datatype {
 
 export type Names = (tenantId: string, deviceId: string) => string;
 
-/** From the last entry to the first: what comes later is newer in general, so that most of what is older has nothing to say. */
-export function coalesce(entries: readonly Event[], names: Names): Latest[] {
-  const all: Latest[] = [];
+/** Of one device after the other, each made when it is asked for: the values of a whole batch would be in memory otherwise. */
+export function* coalesce(entries: readonly Event[], names: Names): Generator<Latest> {
   /** By tenant, then by id: to make the name of each entry cost more than to find its device. */
-  const tenants = new Map<string, Map<string, Latest>>();
-  for (let i = entries.length - 1; i >= 0; i--) {
-    const entry = entries[i];
-    if (entry === undefined) continue;
-    const { tenantId, deviceId } = entry;
-    let devices = tenants.get(tenantId);
-    if (devices === undefined) tenants.set(tenantId, (devices = new Map()));
-    const known = devices.get(deviceId);
-    if (known !== undefined) add(known, entry);
-    else {
-      const device = begun(names(tenantId, deviceId), entry);
-      devices.set(deviceId, device);
-      all.push(device);
-    }
+  const tenants = new Map<string, Map<string, number>>();
+  /** Of each entry: where the one before it of its device is; -1: there is none. */
+  const before = new Int32Array(entries.length);
+  for (const [at, { tenantId, deviceId }] of entries.entries()) {
+    let last = tenants.get(tenantId);
+    if (last === undefined) tenants.set(tenantId, (last = new Map()));
+    before[at] = last.get(deviceId) ?? -1;
+    last.set(deviceId, at);
   }
-  return all;
+  for (const last of tenants.values())
+    for (const at of last.values()) yield latestOf(entries, before, at, names);
 }
 
-function begun(name: string, entry: Event): Latest {
-  const { receivedMs } = entry;
-  const device: Latest = {
-    name,
-    newest: entry,
-    receivedMs,
-    datatype: undefined,
-    values: new Map(),
-  };
-  take(device, entry);
+/** From the last entry to the first: what comes later is newer in general, so that most of what is older has nothing to say. */
+function latestOf(entries: readonly Event[], before: Int32Array, last: number, names: Names): Latest {
+  const newest = entries[last] as Event;
+  const { tenantId, deviceId, receivedMs } = newest;
+  const name = names(tenantId, deviceId);
+  const device: Latest = { name, newest, receivedMs, datatype: undefined, values: new Map() };
+  take(device, newest);
+  for (let at = before[last] ?? -1; at >= 0; at = before[at] ?? -1) add(device, entries[at] as Event);
   return device;
 }
 

@@ -104,7 +104,7 @@ async function timed(
 const names = (tenantId: string, deviceId: string) => `${tenantId}/${deviceId}`;
 
 function callsOf(entries: Event[]): string[] {
-  const texts = coalesce(entries, names).map((device) => argumentOf(device, "bench"));
+  const texts = Array.from(coalesce(entries, names), (device) => argumentOf(device, "bench"));
   return Array.from(
     { length: Math.ceil(texts.length / devicesPerCallMax) },
     (_, i) => `[${texts.slice(i * devicesPerCallMax, (i + 1) * devicesPerCallMax).join(",")}]`,
@@ -112,28 +112,30 @@ function callsOf(entries: Event[]): string[] {
 }
 
 function plainOf(entries: Event[]): [string, ...string[]][] {
-  return coalesce(entries, names).flatMap(({ name, newest, receivedMs, values }): [string, ...string[]][] => {
-    const key = `plain:device:${name}`;
-    const { tenantId, siteId, msgType, eventMs, seq } = newest;
-    const fields = {
-      tenantId,
-      siteId,
-      msgType,
-      eventMs,
-      seq,
-      last_updated: new Date(receivedMs).toISOString(),
-    };
-    return [
-      ["HSET", `${key}:metadata`, ...Object.entries(fields).flat().map(String)],
-      [
-        "HSET",
-        `${key}:values`,
-        ...[...values].flatMap(([metric, { value }]) => [metric, JSON.stringify(value)]),
-      ],
-      ["PEXPIREAT", `${key}:metadata`, String(receivedMs + 86_400_000)],
-      ["ZADD", "plain:devices:seen", String(receivedMs), name],
-    ];
-  });
+  return [...coalesce(entries, names)].flatMap(
+    ({ name, newest, receivedMs, values }): [string, ...string[]][] => {
+      const key = `plain:device:${name}`;
+      const { tenantId, siteId, msgType, eventMs, seq } = newest;
+      const fields = {
+        tenantId,
+        siteId,
+        msgType,
+        eventMs,
+        seq,
+        last_updated: new Date(receivedMs).toISOString(),
+      };
+      return [
+        ["HSET", `${key}:metadata`, ...Object.entries(fields).flat().map(String)],
+        [
+          "HSET",
+          `${key}:values`,
+          ...[...values].flatMap(([metric, { value }]) => [metric, JSON.stringify(value)]),
+        ],
+        ["PEXPIREAT", `${key}:metadata`, String(receivedMs + 86_400_000)],
+        ["ZADD", "plain:devices:seen", String(receivedMs), name],
+      ];
+    },
+  );
 }
 
 function batchOf(first: number, messages: number, devices: number): Event[] {

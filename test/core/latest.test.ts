@@ -56,3 +56,10 @@ test("of one form only the newest is read; what has another form, or none, or is
     });
   expect(() => values(event(2, { ...late, form: 2, payload: "read" }), newest)).toThrow();
 });
+
+test("each device is made when it is asked for, so that not the values of all are in memory at once", () => {
+  const other = event(2, { deviceId: "d2", payload: "not read yet" });
+  const devices = coalesce([event(1, { deviceId: "d1" }), other] as Event[], (_, id) => id);
+  expect(devices.next().value?.name).toBe("d1");
+  expect(() => devices.next()).toThrow();
+});

@@ -139,18 +139,18 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     return isMoved;
   }
 
-  async function merge(devices: readonly Latest[]): Promise<Merged> {
+  async function merge(devices: Iterable<Latest>): Promise<Merged> {
     const fixed = [prefix, String(ttlMs), String(metricsPerDeviceMax)];
-    const merged: Merged = { found: "", applied: 0, leftOut: 0, foreign: new Map() };
+    const merged: Merged = { found: "", asked: 0, applied: 0, leftOut: 0, foreign: new Map() };
     const calls = callsOf(devices, gatewayId);
     /** Takes the next call once the last is answered; if one fails, the others find no more. */
     async function send() {
-      for (const { text, devices: called } of calls)
+      for (const { text, called } of calls)
         gather(merged, called, await client.script(mergeScript, [...indexes, markKey], [...fixed, text]));
     }
     await Promise.all(Array.from({ length: callsMax }, send));
     counts.devices_written += merged.applied;
-    counts.devices_unchanged += Math.max(0, devices.length - merged.applied);
+    counts.devices_unchanged += Math.max(0, merged.asked - merged.applied);
     counts.metrics_left_out += merged.leftOut;
     return merged;
   }
@@ -243,12 +243,15 @@ type MergeReply = readonly [mark: string, applied: number, leftOut: number, ...f
 
 interface Call {
   readonly text: string;
-  readonly devices: readonly Latest[];
+  /** Names of its devices. */
+  readonly called: readonly string[];
 }
 
 interface Merged {
   /** The mark as the first call found it. */
   found: string;
+  /** Devices of all calls. */
+  asked: number;
   applied: number;
   leftOut: number;
   /** Name of a device whose keys are somebody else's → why. */
@@ -256,30 +259,32 @@ interface Merged {
 }
 
 /** At least one, which asks for the mark. Each is made when it is asked for. */
-function* callsOf(devices: readonly Latest[], gatewayId: string): Generator<Call> {
-  let [from, text] = [0, ""];
-  for (const [at, device] of devices.entries()) {
-    if (at - from >= devicesPerCallMax || text.length > charsPerCallMax) {
-      yield { text: `[${text}]`, devices: devices.slice(from, at) };
-      [from, text] = [at, ""];
+function* callsOf(devices: Iterable<Latest>, gatewayId: string): Generator<Call> {
+  let [text, called]: [string, string[]] = ["", []];
+  for (const device of devices) {
+    if (called.length >= devicesPerCallMax || text.length > charsPerCallMax) {
+      yield { text: `[${text}]`, called };
+      [text, called] = ["", []];
     }
     text += text === "" ? argumentOf(device, gatewayId) : `,${argumentOf(device, gatewayId)}`;
+    called.push(device.name);
   }
-  yield { text: `[${text}]`, devices: devices.slice(from) };
+  yield { text: `[${text}]`, called };
 }
 
-function gather(merged: Merged, called: readonly Latest[], answer: unknown): void {
+function gather(merged: Merged, called: readonly string[], answer: unknown): void {
   if (!Array.isArray(answer)) throw new Outage(`Redis answers the merge with ${typeof answer}`);
   const [mark, applied, leftOut, ...foreign] = answer as unknown as MergeReply;
   merged.found ||= mark;
+  merged.asked += called.length;
   merged.applied += applied;
   merged.leftOut += leftOut;
   for (let at = 0; at < foreign.length; at += 2) {
-    const device = called[Number(foreign[at]) - 1];
-    if (device) merged.foreign.set(device.name, foreignWords(device, String(foreign[at + 1])));
+    const name = called[Number(foreign[at]) - 1];
+    if (name !== undefined) merged.foreign.set(name, foreignWords(name, String(foreign[at + 1])));
   }
 }
 
-function foreignWords({ name }: Latest, why: string): string {
+function foreignWords(name: string, why: string): string {
   return `Redis holds something else under device:${name}:… (${why}): remove that key, or set REDIS_PREFIX`;
 }
