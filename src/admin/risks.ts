@@ -4,6 +4,7 @@
  *
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
+import { certificateDaysMin, spoolShareMax } from "../core/limits.ts";
 import { duration, entriesWait, number, size } from "../core/text/readable.ts";
 import type { Attention } from "./attention-schema.ts";
 import type { Sample } from "./history.ts";
@@ -14,10 +15,6 @@ export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watc
   readonly samples: readonly Sample[];
 };
 
-/** How full the spool may be. */
-export const spoolShareMax = 0.8;
-/** A certificate that ends sooner should be renewed by now. */
-export const certificateDaysMin = 14;
 const dayMs = 86_400_000;
 const minuteMs = 60_000;
 /** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */

@@ -1,14 +1,13 @@
 /** What may be changed while the gateway runs, the cache, and where to read on. */
 import type { CacheStats } from "../admin/cache-stats.ts";
 import type { SettingRow } from "../admin/setting-store.ts";
+import { certificateDaysMin } from "../core/limits.ts";
 import { announceSession, request, useActs, useAnswer, useTick } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
 
 type CacheAnswer = CacheStats & { readonly bands: Readonly<Record<string, string | null>> };
-
-const certificateWarnDays = 14;
 
 export function Settings({ stats }: { stats: Stats }) {
   const { said, count, act } = useActs();
@@ -92,7 +91,7 @@ export function Settings({ stats }: { stats: Stats }) {
       {stats.certificates.map(({ setting, ends_at: ends }) => {
         const days = (Date.parse(ends) - Date.now()) / 86_400_000;
         return (
-          <p key={setting} class={days < certificateWarnDays ? "bad" : ""}>
+          <p key={setting} class={days < certificateDaysMin ? "bad" : ""}>
             The certificate of {setting} ends on {ends.slice(0, 10)}.
           </p>
         );

@@ -1,4 +1,5 @@
 /** The spool as a tank: how full, how long until it is full, how long until it is empty. */
+import { spoolShareMax } from "../core/limits.ts";
 import type { Stats } from "./types.ts";
 import { duration, number, size } from "./words.ts";
 
@@ -13,7 +14,7 @@ export function Tank({ spool }: { spool: Stats["spool"] }) {
       <meter
         min={0}
         max={1}
-        high={0.8}
+        high={spoolShareMax}
         optimum={0}
         value={share}
         aria-label="Share of the spool that is used"

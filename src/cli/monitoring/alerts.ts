@@ -5,7 +5,7 @@
  * site time to react; an operator changes them in his own copy. No rule compares a value with its value hours ago: a
  * gateway that was installed an hour ago must be watched too.
  */
-import { certificateDaysMin, spoolShareMax } from "../../admin/risks.ts";
+import { certificateDaysMin, spoolShareMax } from "../../core/limits.ts";
 
 export interface Alert {
   readonly name: string;

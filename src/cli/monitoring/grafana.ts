@@ -4,7 +4,7 @@
  * Every panel is a row of the table below; all queries go to one data source, which Grafana requests at the import.
  * From top to bottom in the order of interest: does it work, what comes in, what goes out, what waits, what it costs.
  */
-import { spoolShareMax } from "../../admin/risks.ts";
+import { spoolShareMax } from "../../core/limits.ts";
 
 interface Panel {
   readonly title: string;
