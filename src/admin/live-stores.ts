@@ -3,6 +3,7 @@
  * its failures named, every change taken over by this gateway's cache at once, and app_settings read by the judge's own schemas.
  */
 import type { DeviceId, DeviceStore } from "../core/device.ts";
+import { isDiskFull } from "../core/file/sqlite.ts";
 import { RegistryError } from "./registry-error.ts";
 import { SettingRefused, type SettingRow, type SettingStore } from "./setting-store.ts";
 import { cacheStatsOf } from "./cache-stats.ts";
@@ -108,7 +109,7 @@ async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promi
   try {
     return await work;
   } catch (cause) {
-    throw new RegistryError(isRefusal(cause) ? "refused" : otherwise, cause);
+    throw new RegistryError(isRefusal(cause) ? "refused" : isDiskFull(cause) ? "full" : otherwise, cause);
   }
 }
 

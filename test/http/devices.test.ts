@@ -1,4 +1,5 @@
 /** /admin/devices and what a change leaves behind: a forgotten cache row, a line in the audit log, no token anywhere. */
+import { Database } from "bun:sqlite";
 import { beforeEach, describe, expect, test } from "bun:test";
 import { sha256 } from "../kit/builders.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
@@ -200,6 +201,21 @@ describe("list", () => {
     expect(await ask("GET", `/admin/devices?${query}`)).toMatchObject({ status: 400 });
   });
 });
+
+test("a local store on a full disk: 503, and nothing was changed", async () => {
+  await ask("POST", "/admin/devices", d1);
+  fake.registry.update = () => Promise.resolve().then(writeWithoutRoom);
+  const { status, text } = await ask("POST", "/admin/devices/acme/d1/revoke");
+  expect([status, text]).toEqual([503, expect.stringContaining("is full, so nothing was changed")]);
+});
+
+/** @throws as SQLite does on a full disk */
+function writeWithoutRoom(): never {
+  const db = new Database(":memory:");
+  db.run("PRAGMA max_page_count = 1");
+  db.run("CREATE TABLE t (x)");
+  throw new Error("there was room");
+}
 
 test("a registry that does not answer: 503, the device is forgotten all the same, and only the log quotes the database", async () => {
   const { registry } = fake;
