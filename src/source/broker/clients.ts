@@ -45,7 +45,7 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     for (const [client, { proof }] of connected) {
       if (keyOf(proof) !== key) continue;
       warn(
-        { remote: remoteOf(client) },
+        { client_id: client.id.slice(0, 64), remote: remoteOf(client) },
         `a client was disconnected: its device has ${connectionsPerDeviceMax} newer connections`,
       );
       remove(client);

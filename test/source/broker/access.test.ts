@@ -130,12 +130,14 @@ describe("proof of identity at CONNECT", () => {
   });
 
   test("a device has few connections at a time", async () => {
-    const { port } = await embeddedBroker({}, { authenticate });
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
     const own: WireClient[] = [];
     for (let i = 0; i < 6; i += 1) own.push(await device(port, `c${i}`, login("d1")));
     await until("the oldest gave way", () => own.filter((client) => client.closed()).length === 2);
     expect(own.map((client) => client.closed())).toEqual([true, true, false, false, false, false]);
     expect(own.map(returnCodeOf)).toEqual([0, 0, 0, 0, 0, 0]);
+    expect(lines.find(({ msg }) => msg.includes("newer"))).toMatchObject({ client_id: "acme/d1:c0" });
     expect(returnCodeOf(await device(port, "other", login("d2")))).toBe(0);
   });
 
