@@ -139,7 +139,7 @@ function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names):
     case code.unstableOffset:
       return "a transaction of this gateway hangs in Kafka: kafka-transactions.sh find-hanging shows it, and abort ends it";
     case code.concurrentTransactions:
-      return "the brokers do not get this gateway's last transaction ended, and their logs say why: if a topic's max.message.bytes leaves no room for the mark of its end, raise it and then restart the broker that coordinates the transaction";
+      return "the brokers do not get this gateway's last transaction ended, and their logs say why: if fewer replicas are in sync than min.insync.replicas of a topic, it ends once they are; if a topic's max.message.bytes leaves no room for the mark of its end, raise it and then restart the broker that coordinates the transaction";
     case code.loginFailed:
       return loginRemedy;
     case code.invalidProducerEpoch:

@@ -175,6 +175,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     const failed = (await deliver()) as Outage;
     expect(failed.alarm).toBe(true);
     expect(failed.message).toContain("restart the broker that coordinates the transaction");
+    expect(failed.message).toContain("min.insync.replicas");
     await tiny.close();
     await own.stop();
   });
