@@ -15,7 +15,7 @@ import type { Log } from "../../core/log/log.ts";
 import { sourceKind, type Source } from "../../core/source.ts";
 import { remoteOf } from "./clients.ts";
 import { createBrokerDoors, unfinishedBytesMax } from "./doors.ts";
-import { whyNoConnect, whyNoHandshake } from "./words.ts";
+import { whyGone, whyNoConnect, whyNoHandshake } from "./words.ts";
 import { createIntakeGate, waitingBytesMax } from "./intake.ts";
 import { type Listener, listenOn } from "./listener.ts";
 import { readByPieces } from "./pieces.ts";
@@ -85,9 +85,9 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   let plain: Listener | undefined;
   let secure: Listener | undefined;
 
-  const sayWhy = (client: Client, error: Error, why = error.message) => {
+  const sayWhy = (client: Client, error: Error, why: string | undefined) => {
     // The rules have said why, and to whom.
-    if (error.message.startsWith("CONNECT refused")) return;
+    if (why === undefined || error.message.startsWith("CONNECT refused")) return;
     const which = error instanceof NotOwnTopic ? { topic: error.topic } : {};
     warn(
       { client_id: shownId(client), remote: remoteOf(client), ...which },
@@ -95,7 +95,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     );
   };
   aedes.on("unsubscribe", (filters, client) => rules.unsubscribed(client, filters));
-  aedes.on("clientError", (client, error) => sayWhy(client, error));
+  aedes.on("clientError", (client, error) => sayWhy(client, error, whyGone(error)));
   aedes.on("connectionError", (client, error) => sayWhy(client, error, whyNoConnect(error)));
   // Without a listener, node:events would end the process.
   aedes.addListener("error", (error: Error) => warn({}, `the embedded broker: ${error.message}`));

@@ -1,6 +1,6 @@
 /**
- * Why a client of the embedded broker did not get as far as CONNECT, in words for the operator who looks for it: OpenSSL's, and those of a
- * parser of MQTT, are for who programs with them.
+ * Why a client of the embedded broker did not get as far as CONNECT, or had to go later, in words for the operator who looks for it: OpenSSL's, and those of aedes
+ * and its parser, are for who programs with them.
  */
 
 /** The alert of a client that does not trust us comes, in TLS 1.3, as a packet of a length that is not understood. */
@@ -26,4 +26,10 @@ export function whyNoConnect({ message }: Error): string {
   return message.startsWith("Invalid header flag bits")
     ? "what it sends is no MQTT, but TLS (which is for BROKER_TLS_LISTEN) or HTTP (as MQTT over WebSocket, which the embedded broker does not speak)"
     : message;
+}
+
+/** After CONNECT; undefined: it had left by itself, or why was said, and what was on its way to it is told so. */
+export function whyGone({ message }: Error): string | undefined {
+  if (message === "connection closed") return undefined;
+  return message === "drain timeout" ? "it reads nothing of what it is sent" : message;
 }
