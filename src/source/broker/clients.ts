@@ -60,11 +60,14 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     if (proof !== null) makeRoom(key);
     const present = counts.get(key) ?? 0;
     const before = byId.get(client.id);
-    if (before !== undefined && !before.closed)
+    if (before !== undefined && !before.closed) {
       warn(
         { client_id: client.id.slice(0, 64), from: remoteOf(before), by: remoteOf(client) },
         "a connection was taken over by another one with the same client id",
       );
+      // aedes would do so, but knows only one of those that are let in while it ends another, and the rest stay.
+      before.conn.destroy();
+    }
     byId.set(client.id, client);
     proofs.set(client, proof);
     connected.set(client, { proof, filters: new Set() });

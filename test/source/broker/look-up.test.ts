@@ -30,8 +30,8 @@ async function lookedUp(count = 1) {
     clients.push(client);
   }
   const heard = () => intake.messages.map(({ payload }) => Buffer.from(payload).toString());
-  const isEmpty = () => source.status().detail.endsWith("0 connections");
-  return { answers, clock, clients, heard, isEmpty };
+  const connections = () => Number(/(\d+) connection/.exec(source.status().detail)?.[1]);
+  return { answers, clock, clients, heard, connections };
 }
 type Answer = PromiseWithResolvers<boolean>;
 
@@ -39,11 +39,11 @@ test.each<[string, number, (answer: Answer) => void]>([
   ["it is refused", 4, ({ resolve }) => resolve(false)],
   ["the look-up fails", 3, ({ reject }) => reject(new Error("no registry"))],
 ])("%s: CONNACK says %d, and it is gone unheard", async (_, returnCode, give) => {
-  const { answers, clock, clients, heard, isEmpty } = await lookedUp();
+  const { answers, clock, clients, heard, connections } = await lookedUp();
   for (const answer of answers) give(answer);
   await until("it is gone", async () => {
     await clock.pass(100);
-    return isEmpty();
+    return connections() === 0;
   });
   const [client] = clients;
   await until("it knows", () => client?.closed() === true);
@@ -52,21 +52,21 @@ test.each<[string, number, (answer: Answer) => void]>([
 });
 
 test("the look-up never ends: it is gone after a time", async () => {
-  const { clock, clients, heard, isEmpty } = await lookedUp();
+  const { clock, clients, heard, connections } = await lookedUp();
   await clock.pass(12_000);
-  await until("it is gone", () => isEmpty() && clients.every(({ closed }) => closed()));
+  await until("it is gone", () => connections() === 0 && clients.every(({ closed }) => closed()));
   expect(heard()).toEqual([]);
 });
 
 test.each([true, false])(
   "it leaves meanwhile, and would have been let in (%p): nothing of it stays",
   async (is) => {
-    const { answers, clock, clients, isEmpty } = await lookedUp();
+    const { answers, clock, clients, connections } = await lookedUp();
     for (const { socket } of clients) socket.end(generate(publishPacket(2, "the last", { qos: 0 })));
     for (const { resolve } of answers) resolve(is);
     await until("it is gone", async () => {
       await clock.pass(100);
-      return isEmpty();
+      return connections() === 0;
     });
   },
 );
@@ -81,4 +81,21 @@ test("two with one client id: who is let in later has it, and is read on", async
   await until("one goes", () => newer?.closed() === true);
   older?.send({ cmd: "pingreq" });
   await until("PINGRESP", () => older?.packets.some(({ cmd }) => cmd === "pingresp") === true);
+});
+
+test("several with one client id that are let in at once, while another has it: only the last stays", async () => {
+  const { answers, clients, heard, connections } = await lookedUp(3);
+  const [first, , last] = clients;
+  answers[0]?.resolve(true);
+  await until("the first", () => heard().includes("of 1"));
+  first?.send({
+    cmd: "subscribe",
+    messageId: 1,
+    subscriptions: [{ topic: "tenant/acme/device/d1/#", qos: 0 }],
+  });
+  await until("SUBACK", () => first?.packets.some(({ cmd }) => cmd === "suback") === true);
+  for (const { resolve } of answers) resolve(true);
+  await until("one is left", () => connections() === 1);
+  last?.send({ cmd: "pingreq" });
+  await until("PINGRESP", () => last?.packets.some(({ cmd }) => cmd === "pingresp") === true);
 });
