@@ -1,6 +1,6 @@
 /**
- * The registered devices with when and how often each was heard and what of it was rejected, in the order of their names or the silent
- * ones first.
+ * The registered devices with when and how often each was heard, what of it was rejected and from where it is connected, in the order of
+ * their names or the silent ones first.
  *
  * The order by silence is over all devices of the registry: it is walked a page at a time, and only as many devices are kept as are asked
  * for, so that a large fleet costs time and no memory. Rejected alternative: an order kept in memory, which would have to follow every
@@ -19,6 +19,7 @@ import {
 } from "../core/device.ts";
 import { latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
+import type { Connection, Source } from "../core/source.ts";
 
 export interface HeardDevice {
   readonly device: Device;
@@ -29,6 +30,8 @@ export interface HeardDevice {
   readonly rejected: number;
   readonly lastReject: string | null;
   readonly lastRejectMs: number | null;
+  /** undefined: no source knows who is connected. */
+  readonly connections: readonly Connection[] | undefined;
 }
 
 export interface HeardQuery {
@@ -55,6 +58,7 @@ export interface HeardParts {
   readonly activity: DeviceActivity;
   readonly rejects: Pick<RecentRejects, "ofDevice">;
   readonly latest: LatestParts;
+  readonly sources: readonly Pick<Source, "connectionsOf">[];
 }
 
 /** A device with when it was heard since the start; 0: it was not. */
@@ -62,7 +66,9 @@ interface Ranked extends SeenDevice {
   readonly device: Device;
 }
 
-export function createHeardDevices({ devices, activity, rejects, latest }: HeardParts): HeardDevices {
+export function createHeardDevices(parts: HeardParts): HeardDevices {
+  const { devices, activity, rejects, latest } = parts;
+  const door = parts.sources.find((source) => source.connectionsOf !== undefined);
   const ranked = (device: Device): Ranked => {
     const { tenantId, deviceId } = device;
     return { tenantId, deviceId, device, seenMs: activity.of(device, latest.nowMs())?.seenMs ?? 0 };
@@ -95,6 +101,7 @@ export function createHeardDevices({ devices, activity, rejects, latest }: Heard
       messages,
       perMinute,
       ...rejects.ofDevice(device),
+      connections: door?.connectionsOf?.(device),
     };
   }
 

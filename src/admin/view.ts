@@ -11,7 +11,7 @@ import type { GatewayView } from "./views.ts";
 import type { Measurements } from "./measurements.ts";
 
 export function viewOf(parts: ViewedParts): GatewayView {
-  const { cache, lookup, registry, policy, activity, rejects, latest } = parts;
+  const { cache, lookup, registry, policy, activity, rejects, latest, sources } = parts;
   const devices = createDeviceStore(registry, (ids) => lookup.watcher.devices(ids));
   return {
     counted: parts.counted,
@@ -23,7 +23,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
     follow: (device, follower) => parts.watches().follow.follow(device, follower),
     cache: createCacheView(cache, lookup),
     devices,
-    heard: createHeardDevices({ devices, activity, rejects, latest }),
+    heard: createHeardDevices({ devices, activity, rejects, latest, sources }),
     settings: createSettingStore(registry, policy.get, parts.pollSettings),
     rejects,
     latest,

@@ -20,6 +20,13 @@ export interface SourceStatus {
   readonly unacknowledged: number;
 }
 
+/** One over which a device proved who it is. */
+export interface Connection {
+  /** The address that it comes from. */
+  readonly remote: string;
+  readonly sinceMs: number;
+}
+
 export interface Source {
   /** Begins to deliver. Resolves when ready to be used; a broker that is away is no error (it retries for ever). */
   start(intake: Intake): Promise<void>;
@@ -37,6 +44,8 @@ export interface Source {
   readonly counters?: readonly string[];
   /** The registry says something new of these devices (absent: of all). For a source that asks devices for proof at the door. */
   recheck?(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
+  /** Those of this device, the oldest first. Of a source that asks devices for proof at the door. */
+  connectionsOf?(device: DeviceId): readonly Connection[];
   /** Certificates and keys may have been renewed: reads them again. */
   renewTls?(): void;
   /** Publishes this status, retained, under STATUS_TOPIC; the last one again whenever it connects. Of a source that speaks MQTT. */

@@ -1,4 +1,7 @@
-/** /admin/devices/activity: when and how often each device was heard, and what of it was rejected; the page's list of devices. */
+/**
+ * /admin/devices/activity: when and how often each device was heard, what of it was rejected and from where it is connected; the page's
+ * list of devices.
+ */
 import { z } from "zod";
 import { columnsOf, deviceColumns, filterOf, filterQuery } from "../admin/device-columns.ts";
 import type { HeardDevice, HeardDevices } from "../admin/heard-devices.ts";
@@ -21,6 +24,17 @@ const row = deviceColumns.extend({
     .describe("Since the start, if it is among the thousand devices per reason that were rejected last."),
   last_reject: z.string().nullable().describe("The reason of the last reject; see `sluice help reasons`."),
   last_reject_at: z.string().nullable().describe("ISO 8601, UTC."),
+  connections: z
+    .array(
+      z.object({
+        remote: z.string().describe("The address that it comes from."),
+        since: z.string().describe("ISO 8601, UTC."),
+      }),
+    )
+    .optional()
+    .describe(
+      "To the embedded broker of this gateway, those over which the device proved itself at CONNECT, the oldest first. Absent: it is off.",
+    ),
 });
 
 export const activityPage = z.object({
@@ -65,7 +79,8 @@ export function activityEndpoints(heard: HeardDevices): readonly Endpoint[] {
   ];
 }
 
-function shown({ device, seenMs, messages, perMinute, rejected, lastReject, lastRejectMs }: HeardDevice) {
+function shown({ device, seenMs, messages, perMinute, rejected, ...more }: HeardDevice) {
+  const { lastReject, lastRejectMs, connections } = more;
   return {
     ...columnsOf(device),
     last_seen: isoOf(seenMs),
@@ -74,5 +89,9 @@ function shown({ device, seenMs, messages, perMinute, rejected, lastReject, last
     rejected,
     last_reject: lastReject,
     last_reject_at: isoOf(lastRejectMs),
+    connections: connections?.map(({ remote, sinceMs }) => ({
+      remote,
+      since: new Date(sinceMs).toISOString(),
+    })),
   };
 }

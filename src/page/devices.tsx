@@ -154,7 +154,7 @@ function Row({ device, follow, rotate, change }: RowProps) {
         {device.status}
         {device.token_set ? "" : ", without a token"}
       </td>
-      <td>{device.last_seen === null ? "–" : time(device.last_seen)}</td>
+      <td>{seenText(device)}</td>
       <td>{number(device.messages_per_minute)}</td>
       <td>{number(device.messages)}</td>
       <td>{rejectText(device)}</td>
@@ -175,6 +175,11 @@ function Row({ device, follow, rotate, change }: RowProps) {
       </td>
     </tr>
   );
+}
+
+function seenText({ last_seen: seen, connections = [] }: Heard): string {
+  const from = connections.map(({ remote, since }) => `${remote} since ${time(since)}`).join(" and ");
+  return `${seen === null ? "–" : time(seen)}${from && `, connected from ${from}`}`;
 }
 
 function rejectText({ last_reject: reason, last_reject_at: at }: Heard): string {

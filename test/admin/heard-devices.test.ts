@@ -97,7 +97,7 @@ describe("the list", () => {
       ttlMs: 1,
       nowMs: () => startMs,
     };
-    list = createHeardDevices({ devices: registry, activity, rejects, latest });
+    list = createHeardDevices({ devices: registry, activity, rejects, latest, sources: [] });
   });
 
   test("has the silent first over all pages, each device once", async () => {

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { runCommand } from "../kit/command.ts";
 import { type InProcess, registered, scratch, startInProcess, stopAll, tokenFor } from "../kit/inprocess.ts";
 import { freePort } from "../kit/port.ts";
 import { type Certificates, makeCertificates } from "../kit/tls.ts";
@@ -83,6 +84,37 @@ describe("by password", () => {
     await (await connected({ ...login, username: "d1" })).publishAsync(topic, reading, { qos: 1 });
     expect(accepted()).toBe(1);
     expect(connected({ ...login, username: "d2" })).rejects.toThrow(/bad username or password/i);
+  });
+
+  test("who is connected is told with its device, as long as it is; who proved nothing is nobody's", async () => {
+    await start();
+    const url = `http://${running.gateway.httpAddress()}`;
+    const told = async () => {
+      const { out } = await runCommand(["devices", "list", "--json", "--gateway", url], { env: {} });
+      return (JSON.parse(out) as { connections: unknown }[]).map(({ connections }) => connections);
+    };
+    const own = { remote: "127.0.0.1", since: expect.stringMatching(/^20/) as string };
+    await connected({});
+    expect(await told()).toEqual([[], []]);
+    const [first] = [await connected(login), await connected(login)];
+    expect(await told()).toEqual([[own, own], []]);
+    await first.endAsync();
+    await until(async () => ((await told())[0] as unknown[]).length === 1);
+    const { out } = await runCommand(["devices", "show", "acme", "d1", "--gateway", url], { env: {} });
+    expect(out).toContain(" -, connected from 127.0.0.1 ");
+    for (let n = 0; n < 6; n += 1) await connected(login);
+    expect(await told()).toEqual([[own, own, own, own], []]);
+  });
+
+  test("of a gateway without the embedded broker, nobody is said not to be connected", async () => {
+    running = await startInProcess();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    const url = `http://${running.gateway.httpAddress()}`;
+    const { out } = await runCommand(["devices", "show", "acme", "d1", "--json", "--gateway", url], {
+      env: {},
+    });
+    expect(JSON.parse(out)).toMatchObject({ messages: 0 });
+    expect(JSON.parse(out)).not.toHaveProperty("connections");
   });
 });
 

@@ -102,7 +102,7 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
       forgetTenant: (tenantId) => forgotten.push(`${tenantId}/*`),
     },
     devices,
-    heard: createHeardDevices({ devices, activity: new DeviceActivity(), rejects, latest }),
+    heard: createHeardDevices({ devices, activity: new DeviceActivity(), rejects, latest, sources: [] }),
     settings: createSettingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
     latest,

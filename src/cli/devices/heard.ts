@@ -1,12 +1,12 @@
 /**
- * When and how often devices were heard and what of theirs was rejected, for `devices list` and `show`: a running gateway knows it, the
- * registry does not. Without --gateway the one on this host is asked, if it runs.
+ * When and how often devices were heard, what of theirs was rejected and from where they are connected, for `devices list` and `show`: a
+ * running gateway knows it, the registry does not. Without --gateway the one on this host is asked, if it runs.
  */
 import { z } from "zod";
 import { pageMax } from "../../admin/device-pages.ts";
 import { deviceKey, type DeviceId } from "../../core/device.ts";
 import { explain } from "../../core/log/log.ts";
-import { activityPage } from "../../http/activity-endpoints.ts";
+import { activityPage, type ActivityPage } from "../../http/activity-endpoints.ts";
 import type { Context } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { type GatewayClient, withQuery } from "../gateway-client.ts";
@@ -18,6 +18,8 @@ export interface HeardColumns {
   readonly messages: number;
   readonly rejected: number;
   readonly last_reject: string | null;
+  /** Absent: it has no embedded broker, or is too old to tell. */
+  readonly connections?: ActivityPage["devices"][number]["connections"];
 }
 
 export type Heard = (device: DeviceId) => HeardColumns;
@@ -49,8 +51,9 @@ export async function heardOf(
         messages,
         rejected,
         last_reject,
+        connections,
       } of page.devices)
-        known.set(deviceKey(tenant, device), { last_seen, messages, rejected, last_reject });
+        known.set(deviceKey(tenant, device), { last_seen, messages, rejected, last_reject, connections });
       if (after === undefined && page.earlier_unknown !== null)
         context.stderr(`when devices were heard before the start is not known: ${page.earlier_unknown}\n`);
       after = page.next;

@@ -69,7 +69,13 @@ function deviceTable(found: readonly Device[], heard?: Heard): string[][] {
 
 function heardCells(heard: HeardColumns | undefined): string[] {
   if (heard === undefined) return [];
-  return [heard.last_seen ?? "-", String(heard.messages), String(heard.rejected), heard.last_reject ?? "-"];
+  const from = (heard.connections ?? []).map(({ remote }) => remote).join(" and ");
+  return [
+    `${heard.last_seen ?? "-"}${from && `, connected from ${from}`}`,
+    String(heard.messages),
+    String(heard.rejected),
+    heard.last_reject ?? "-",
+  ];
 }
 
 export function unknownDevice(context: Context, id: DeviceId): number {

@@ -1,13 +1,14 @@
 /**
  * Who is behind each client of the embedded broker, for as long as it is connected: the topic it owns, what it proved itself
- * with, what it subscribed to. A device that is revoked loses its connections, not only its next message.
+ * with, since when, what it subscribed to. A device that is revoked loses its connections, not only its next message.
  */
 import type { Client } from "aedes";
 import { Socket } from "node:net";
-import { deviceKey } from "../../core/device.ts";
+import type { Clock } from "../../core/clock.ts";
+import { deviceKey, type DeviceId } from "../../core/device.ts";
 import { ownTopic as topicOf } from "../../core/topic-level.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
-import type { Proof, StillProves } from "../../core/source.ts";
+import type { Connection, Proof, StillProves } from "../../core/source.ts";
 import type { OwnTopic } from "./access.ts";
 
 /** Connections of one device: more than it needs while an old one has not been noticed to be gone. */
@@ -18,13 +19,24 @@ interface Connected {
   readonly filters: Set<string>;
 }
 
-export function createBrokerClients({ stillProves, warn }: { stillProves?: StillProves; warn: Warn }) {
+interface Parts {
+  readonly stillProves?: StillProves;
+  readonly clock: Clock;
+  readonly warn: Warn;
+}
+
+export type BrokerClients = ReturnType<typeof createBrokerClients>;
+
+export function createBrokerClients({ stillProves, clock, warn }: Parts) {
   const connected = new Map<Client, Connected>();
   /** Outlives the connection: a will is published when that has gone, and is its device's all the same. */
   const proofs = new WeakMap<Client, Proof | null>();
   const byId = new Map<string, Client>();
-  /** Connections per device. */
-  const counts = new Map<string, number>();
+  /**
+   * The connections of each device that proved itself, the oldest first, and since when: by the clock that never steps, for a host may
+   * be given the time only later.
+   */
+  const byDevice = new Map<string, Map<Client, number>>();
   /** Own topic → how many filters are subscribed to under it, by all connections of its device. */
   const filtersUnder = new Map<OwnTopic, number>();
   let isClosed = false;
@@ -40,25 +52,28 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
   }
 
   /** The newest connections of a device are those that it knows of: the oldest gives way. */
-  function makeRoom(key: string): void {
-    if ((counts.get(key) ?? 0) < connectionsPerDeviceMax) return;
-    for (const [client, { proof }] of connected) {
-      if (keyOf(proof) !== key) continue;
-      warn(
-        { client_id: client.id.slice(0, 64), remote: remoteOf(client) },
-        `a client was disconnected: its device has ${connectionsPerDeviceMax} newer connections`,
-      );
-      remove(client);
-      return void client.conn.destroy();
-    }
+  function makeRoom(present: ReadonlyMap<Client, number>): void {
+    const [oldest] = present.keys();
+    if (oldest === undefined || present.size < connectionsPerDeviceMax) return;
+    warn(
+      { client_id: oldest.id.slice(0, 64), remote: remoteOf(oldest) },
+      `a client was disconnected: its device has ${connectionsPerDeviceMax} newer connections`,
+    );
+    remove(oldest);
+    oldest.conn.destroy();
+  }
+
+  function enter(client: Client, proof: Proof): void {
+    const key = keyOf(proof);
+    const present = byDevice.get(key) ?? new Map<Client, number>();
+    makeRoom(present);
+    byDevice.set(key, present.set(client, clock.monoMs()));
   }
 
   function add(client: Client, proof: Proof | null): void {
     // It left while its credentials were looked up: that it goes was told before anybody listened.
     if (client.conn.destroyed) return;
-    const key = keyOf(proof);
-    if (proof !== null) makeRoom(key);
-    const present = counts.get(key) ?? 0;
+    if (proof !== null) enter(client, proof);
     const before = byId.get(client.id);
     if (before !== undefined && !before.closed) {
       warn(
@@ -71,7 +86,6 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     byId.set(client.id, client);
     proofs.set(client, proof);
     connected.set(client, { proof, filters: new Set() });
-    counts.set(key, present + 1);
     client.conn.once("close", () => remove(client));
   }
 
@@ -87,11 +101,14 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
     if (own === undefined) return;
     count(client, -own.filters.size);
     connected.delete(client);
-    const key = keyOf(own.proof);
-    const left = (counts.get(key) ?? 1) - 1;
-    if (left > 0) counts.set(key, left);
-    else counts.delete(key);
+    if (own.proof !== null) leave(client, keyOf(own.proof));
     if (byId.get(client.id) === client) byId.delete(client.id);
+  }
+
+  function leave(client: Client, key: string): void {
+    const left = byDevice.get(key);
+    left?.delete(client);
+    if (left?.size === 0) byDevice.delete(key);
   }
 
   async function check(client: Client, proof: Proof): Promise<void> {
@@ -128,6 +145,13 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
       for (const [client, { proof }] of connected)
         if (proof !== null && isMeant(proof.tenantId, proof.deviceId)) void check(client, proof);
     },
+    connectionsOf(device: DeviceId): readonly Connection[] {
+      const startMs = clock.wallMs() - clock.monoMs();
+      return Array.from(byDevice.get(keyOf(device)) ?? []).flatMap(([client, sinceMonoMs]) => {
+        const remote = remoteOf(client);
+        return remote === undefined ? [] : [{ remote, sinceMs: startMs + sinceMonoMs }];
+      });
+    },
     close(): void {
       isClosed = true;
     },
@@ -137,6 +161,6 @@ export function createBrokerClients({ stillProves, warn }: { stillProves?: Still
 /** The address that it comes from, as long as it is there. */
 export const remoteOf = ({ conn }: Client) => (conn instanceof Socket ? conn.remoteAddress : undefined);
 
-function keyOf(proof: Proof | null): string {
-  return proof === null ? "" : deviceKey(proof.tenantId, proof.deviceId);
+function keyOf({ tenantId, deviceId }: DeviceId): string {
+  return deviceKey(tenantId, deviceId);
 }

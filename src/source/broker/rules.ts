@@ -14,7 +14,7 @@ import type { Warn } from "../../core/log/throttled-warn.ts";
 import { hashOf } from "../../core/token.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./access.ts";
-import { createBrokerClients, remoteOf } from "./clients.ts";
+import { type BrokerClients, createBrokerClients, remoteOf } from "./clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./intake.ts";
 import type { BrokerSettings } from "./settings.ts";
 import { createBrokerStore } from "./store.ts";
@@ -66,13 +66,12 @@ export interface RulesOptions {
   readonly welcome: (socket: Socket, proved: boolean) => void;
 }
 
-export interface BrokerRules {
+export interface BrokerRules extends Pick<BrokerClients, "recheck" | "connectionsOf"> {
   readonly aedes: AedesOptions;
   /** For `/stats`. */
   counts(): { readonly refused_connects: number; readonly not_passed_on: number };
   /** It took these filters back. */
   unsubscribed(client: Client, filters: readonly string[]): void;
-  recheck(isMeant?: (tenantId: string, deviceId: string) => boolean): void;
   close(): void;
 }
 
@@ -218,6 +217,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     counts: () => ({ refused_connects: refused, not_passed_on: notPassedOn }),
     unsubscribed: clients.unsubscribe,
     recheck: clients.recheck,
+    connectionsOf: clients.connectionsOf,
     close: clients.close,
   };
 

@@ -154,6 +154,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       ...rules.counts(),
     }),
     recheck: rules.recheck,
+    connectionsOf: rules.connectionsOf,
     announce(status) {
       const topic = options.statusTopic?.topic;
       if (topic === undefined || aedes.closed) return;
