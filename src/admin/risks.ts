@@ -4,7 +4,7 @@
  *
  * The limits are those of `sluice help alerts`, because a site without Prometheus has only the page.
  */
-import { certificateDaysMin, spoolShareMax } from "../core/limits.ts";
+import { certificateDaysMin, rejectedShareMax, spoolShareMax } from "../core/limits.ts";
 import { duration, entriesWait, number, size } from "../core/text/readable.ts";
 import type { Attention } from "./attention-schema.ts";
 import type { Sample } from "./history.ts";
@@ -19,8 +19,6 @@ const dayMs = 86_400_000;
 const minuteMs = 60_000;
 /** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
 const lossShownMs = 3_600_000;
-/** Of what came in the last ten minutes. */
-const rejectedShareMax = 0.05;
 const rejectedMinutes = 10;
 
 const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefined)[] = [

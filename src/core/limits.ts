@@ -4,3 +4,5 @@
 export const spoolShareMax = 0.8;
 /** A certificate that ends sooner should be renewed by now. */
 export const certificateDaysMin = 14;
+/** Of what came in the last ten minutes. */
+export const rejectedShareMax = 0.05;

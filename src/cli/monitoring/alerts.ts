@@ -5,7 +5,7 @@
  * site time to react; an operator changes them in his own copy. No rule compares a value with its value hours ago: a
  * gateway that was installed an hour ago must be watched too.
  */
-import { certificateDaysMin, spoolShareMax } from "../../core/limits.ts";
+import { certificateDaysMin, rejectedShareMax, spoolShareMax } from "../../core/limits.ts";
 
 export interface Alert {
   readonly name: string;
@@ -117,7 +117,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceRejects",
-    expr: "sum by (instance) (rate(sluice_rejected_total[10m])) / clamp_min(sum by (instance) (rate(sluice_received_total[10m])), 0.001) > 0.05",
+    expr: `sum by (instance) (rate(sluice_rejected_total[10m])) / clamp_min(sum by (instance) (rate(sluice_received_total[10m])), 0.001) > ${rejectedShareMax}`,
     lasts: "10m",
     severity: "warning",
     summary: "{{ $value | humanizePercentage }} of the messages are rejected",
