@@ -11,16 +11,11 @@ import { renameSync } from "node:fs";
 import type { Config } from "../../config/index.ts";
 import { systemClock } from "../../core/clock.ts";
 import { isThere } from "../../core/file/owner.ts";
-import {
-  literal,
-  serverError,
-  type Postgres,
-  type Transaction,
-} from "../../store/postgres/postgres-client.ts";
+import type { Postgres } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
-import { isOfTable, isPassing } from "../../store/postgres/postgres-words.ts";
 import { Spool } from "../../spool/spool.ts";
+import { batchRows, inParts, insert, noted, putNote, type Row } from "./rows.ts";
 
 export interface Moved {
   /** Rows per table that are in PostgreSQL now and were not there before. */
@@ -31,9 +26,6 @@ export interface Moved {
   readonly file: string;
 }
 
-type Row = Readonly<Record<string, string | number | null>>;
-
-const batchRows = 2_000;
 const batchChars = 4_000_000;
 const refusedNamedMax = 100;
 
@@ -143,32 +135,6 @@ async function moveEvents({ local, db, move, table, columns, refused, step }: Ev
   }
 }
 
-/**
- * Moves all rows at once; if the server refuses that, in halves, until the row that it refuses stands alone. An error
- * that concerns the table or the server ends the move, which the next run continues.
- */
-async function inParts<R>(
-  rows: readonly R[],
-  put: (rows: readonly R[]) => Promise<number>,
-  passOver: (row: R, why: string) => unknown,
-): Promise<number> {
-  try {
-    return await put(rows);
-  } catch (error) {
-    const server = serverError(error);
-    const [first] = rows;
-    if (first === undefined || server === undefined || isPassing(server.code) || isOfTable(server.code))
-      throw error;
-    if (rows.length === 1) {
-      await passOver(first, `${server.message} (${server.code})`);
-      return 0;
-    }
-    const half = rows.length >> 1;
-    const moved = await inParts(rows.slice(0, half), put, passOver);
-    return moved + (await inParts(rows.slice(half), put, passOver));
-  }
-}
-
 function remember(refused: string[], row: string): void {
   if (refused.length < refusedNamedMax) refused.push(row);
 }
@@ -178,26 +144,6 @@ function bounded<T extends Row>(rows: readonly T[]): readonly T[] {
   let chars = 0;
   const count = rows.findIndex((row) => (chars += String(row["payload"]).length) > batchChars);
   return count <= 0 ? rows.slice(0, count < 0 ? rows.length : 1) : rows.slice(0, count);
-}
-
-/** @returns how many were inserted, or changed by `conflict` */
-async function insert(
-  tx: Transaction,
-  table: string,
-  columns: Readonly<Record<string, string>>,
-  rows: readonly Row[],
-  conflict = "",
-): Promise<number> {
-  const names = Object.keys(columns);
-  const texts = rows.map((row, n) => ({ ...row, n }));
-  const values = names.map((name) => `${name}::text::${columns[name]}`);
-  const record = names.map((name) => `${name} text`).join(", ");
-  const { count } = await tx.unsafe(
-    `insert into ${table} (${names.join(", ")}) select ${values.join(", ")}
-       from jsonb_to_recordset($1::text::jsonb) as r (n int, ${record}) order by n ${conflict}`,
-    [JSON.stringify(texts)],
-  );
-  return count;
 }
 
 /** What PostgreSQL has already stays as it is there. */
@@ -285,20 +231,4 @@ async function movePosition(local: Database, db: Postgres): Promise<void> {
   await db.transaction("moving the position", (tx) =>
     insert(tx, "sluice_position", columns, rows, keepTheirs),
   );
-}
-
-/** How far an earlier try came, and how many rows it left behind. As one request, which Pgpool-II leaves to the primary: a standby may be behind. */
-async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
-  const [row] = await db.ask<{ seq: string; refused: string }>(
-    "asking how far the move is",
-    `select seq, refused from sluice_position where epoch = ${literal(epoch)}`,
-  );
-  return { seq: Number(row?.seq ?? 0), refused: Number(row?.refused ?? 0) };
-}
-
-function putNote(tx: Transaction, epoch: string, seq: number, refused = 0) {
-  return tx`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
-    values (${epoch}, 'move', ${seq}, 0, 0, ${refused}, 0, now())
-    on conflict (epoch) do update set seq = excluded.seq, refused = sluice_position.refused + excluded.refused,
-      updated_at = excluded.updated_at`;
 }

@@ -1,0 +1,84 @@
+/**
+ * Rows of the local store on their way into PostgreSQL: as few statements as it takes them, and a note of how far they have come, which is
+ * written in the same transaction.
+ */
+import {
+  literal,
+  serverError,
+  type Postgres,
+  type Transaction,
+} from "../../store/postgres/postgres-client.ts";
+import { isOfTable, isPassing } from "../../store/postgres/postgres-words.ts";
+
+export type Row = Readonly<Record<string, string | number | null>>;
+
+/** Most rows of one statement. */
+export const batchRows = 2_000;
+
+/**
+ * Puts all rows at once; if the server refuses that, in halves, until the row that it refuses stands alone. An error
+ * that concerns the table or the server ends the move, which the next run continues.
+ * @param put a part of them, in one transaction; how many were stored
+ * @param passOver a row that was refused, and PostgreSQL's words
+ */
+export async function inParts<R>(
+  rows: readonly R[],
+  put: (rows: readonly R[]) => Promise<number>,
+  passOver: (row: R, why: string) => unknown,
+): Promise<number> {
+  try {
+    return await put(rows);
+  } catch (error) {
+    const server = serverError(error);
+    const [first] = rows;
+    if (first === undefined || server === undefined || isPassing(server.code) || isOfTable(server.code))
+      throw error;
+    if (rows.length === 1) {
+      await passOver(first, `${server.message} (${server.code})`);
+      return 0;
+    }
+    const half = rows.length >> 1;
+    const moved = await inParts(rows.slice(0, half), put, passOver);
+    return moved + (await inParts(rows.slice(half), put, passOver));
+  }
+}
+
+/**
+ * @param columns each with its type in PostgreSQL
+ * @returns how many were inserted, or changed by `conflict`
+ */
+export async function insert(
+  tx: Transaction,
+  table: string,
+  columns: Readonly<Record<string, string>>,
+  rows: readonly Row[],
+  conflict = "",
+): Promise<number> {
+  const names = Object.keys(columns);
+  const texts = rows.map((row, n) => ({ ...row, n }));
+  const values = names.map((name) => `${name}::text::${columns[name]}`);
+  const record = names.map((name) => `${name} text`).join(", ");
+  const { count } = await tx.unsafe(
+    `insert into ${table} (${names.join(", ")}) select ${values.join(", ")}
+       from jsonb_to_recordset($1::text::jsonb) as r (n int, ${record}) order by n ${conflict}`,
+    [JSON.stringify(texts)],
+  );
+  return count;
+}
+
+/** How far an earlier try came, and how many rows it left behind. As one request, which Pgpool-II leaves to the primary: a standby may be behind. */
+export async function noted(db: Postgres, epoch: string): Promise<{ seq: number; refused: number }> {
+  const [row] = await db.ask<{ seq: string; refused: string }>(
+    "asking how far the move is",
+    `select seq, refused from sluice_position where epoch = ${literal(epoch)}`,
+  );
+  return { seq: Number(row?.seq ?? 0), refused: Number(row?.refused ?? 0) };
+}
+
+/** `seq`: all up to this row of the local file has moved; `refused`: how many more were left behind. */
+export function putNote(tx: Transaction, epoch: string, seq: number, refused = 0) {
+  return tx`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
+    values (${epoch}, 'move', ${seq}, 0, 0, ${refused}, 0, now())
+    on conflict (epoch) do update set seq = excluded.seq, refused = sluice_position.refused + excluded.refused,
+      updated_at = excluded.updated_at`;
+}
