@@ -76,4 +76,16 @@ describe.skipIf(unavailable !== "")(`a synchronous standby that is away ${unavai
       return device?.hash === hashOf(out.trim());
     });
   });
+
+  test("a token whose change PostgreSQL refuses is called void", async () => {
+    const reader = new URL(server.url);
+    reader.username = "reader";
+    await db.query("making a role", (sql) => sql.unsafe("create role reader login in role pg_read_all_data"));
+    const env = { DATA_DIR: tmpdir(), DATABASE_URL: reader.href };
+    const { code, err } = await runCommand(["devices", "add", "acme", "d2", "--site", "s"], { env });
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringContaining("the printed token is not in force"),
+    });
+  });
 });
