@@ -74,9 +74,20 @@ function inNewDirectory<T>(directory: string, fill: (unfinished: string) => T): 
     if (made !== undefined) flushAbove(directory, made);
     return filled;
   } catch (error) {
-    rmSync(made ?? unfinished, { recursive: true, force: true });
+    rmSync(unfinished, { recursive: true, force: true });
+    if (made !== undefined) removeEmpty(directory, made);
     throw error;
   }
+}
+
+/** The directories that were made, up to the first, unless somebody has put something into one since, such as another backup. */
+function removeEmpty(directory: string, first: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    return;
+  }
+  if (directory !== first) removeEmpty(dirname(directory), first);
 }
 
 /** @returns a directory within, which nobody else has. @throws if another backup does */

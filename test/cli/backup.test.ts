@@ -21,6 +21,7 @@ import { event } from "../contract/entries.ts";
 import { runCommand } from "../kit/command.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { defaultSpoolSettings, emptyRecord } from "../kit/spool.ts";
+import { until } from "../kit/until.ts";
 
 let directory: string;
 let dataDir: string;
@@ -102,6 +103,23 @@ describe("sluice backup", () => {
     expect(code).toBe(1);
     expect(err).toContain(`${join(dataDir, "local.db")} was not copied`);
     expect(readdirSync(copy)).toEqual([]);
+  });
+
+  test("what fails takes nothing with it that somebody put beside it meanwhile", async () => {
+    open().close();
+    const local = new Database(join(dataDir, "local.db"));
+    local.run("CREATE TABLE devices (id)");
+    local.run("BEGIN EXCLUSIVE");
+    const program = ["run", join(import.meta.dir, "../../src/main.ts"), "backup", copy];
+    const child = Bun.spawn([process.execPath, ...program], { env: { DATA_DIR: dataDir }, stderr: "pipe" });
+    await until(() => existsSync(join(copy, "unfinished.part", "spool.db")));
+    const other = join(directory, "a", "other");
+    mkdirSync(other);
+    // Also lets go of the lock: POSIX drops it with any descriptor of the file.
+    writeFileSync(join(dataDir, "local.db"), "no database at all".repeat(1_000));
+    expect(await new Response(child.stderr).text()).toContain("local.db was not copied");
+    local.close();
+    expect([existsSync(other), existsSync(copy)]).toEqual([true, false]);
   });
 
   test("an empty directory that was there becomes its owner's alone", async () => {
