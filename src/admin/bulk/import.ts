@@ -41,7 +41,7 @@ export function noResult(): ImportResult {
  */
 export async function importDevices(
   found: AsyncIterable<ReadLine>,
-  devices: DeviceStore,
+  devices: Pick<DeviceStore, "add">,
   {
     result,
     makeTokens,

@@ -11,6 +11,7 @@ import { z } from "zod";
 import { command, type Context, option, type Option, toggle, UsageError } from "../command.ts";
 import { progressOf, withProgress } from "../progress.ts";
 import { common, filterOptions, withDevices } from "./device-options.ts";
+import { addingTo } from "./unsure.ts";
 import { registryOptions } from "../which-gateway.ts";
 import { jsonLine } from "../report.ts";
 
@@ -41,7 +42,8 @@ export const importFile = command({
       };
       let trouble: unknown;
       try {
-        await importDevices(readDevices(bytes, options.format), devices, {
+        const adding = addingTo(context, devices, options.makeTokens);
+        await importDevices(readDevices(bytes, options.format), adding, {
           result,
           makeTokens: options.makeTokens,
           added,

@@ -14,10 +14,8 @@ import {
 import { devicePages } from "../../admin/device-pages.ts";
 import { whyOf } from "../../core/text/zod-words.ts";
 import { toColumns } from "../../core/columns.ts";
-import { isDiskFull } from "../../core/file/sqlite.ts";
 import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { newToken } from "../../core/token.ts";
-import { serverError } from "../../store/postgres/postgres-client.ts";
 import type { z } from "zod";
 import {
   command,
@@ -39,6 +37,7 @@ import {
 import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-options.ts";
 import { exportFile, importFile } from "./bulk.ts";
 import { heardOf } from "./heard.ts";
+import { inForce } from "./unsure.ts";
 import type { GatewayClient } from "../gateway-client.ts";
 import type { WhichGateway } from "../which-gateway.ts";
 
@@ -196,30 +195,6 @@ function isRegistered(context: Context, id: DeviceId): number {
   );
   return 1;
 }
-
-/**
- * @param change puts a token that was printed in force; returns true, or an exit code. If it does not, or is refused, this says so; and if
- * nothing answers, that nobody knows: a COMMIT may yet be done, as one that waits for its synchronous standby.
- */
-async function inForce(context: Context, change: () => Promise<true | number>): Promise<number> {
-  try {
-    const done = await change();
-    if (done === true) return 0;
-    context.stderr(notInForce);
-    return done;
-  } catch (error) {
-    context.stderr(isRefusal(error) ? notInForce : perhapsInForce);
-    throw error;
-  }
-}
-
-const notInForce = "the printed token is not in force\n";
-const perhapsInForce =
-  "whether the printed token is in force is not sure: `sluice devices rotate-token` prints one that is\n";
-
-/** What the store or the gateway has refused is not done; PostgreSQL calls FATAL what may be. */
-const isRefusal = (error: unknown) =>
-  error instanceof UsageError || serverError(error)?.severity === "ERROR" || isDiskFull(error);
 
 /** Checks values by the same rules as HTTP does. @throws UsageError */
 function meant<T>(schema: z.ZodType<T>, given: unknown): T {

@@ -1,5 +1,7 @@
 /** A PostgreSQL whose synchronous standby is away: each COMMIT waits, without an error and without an end. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { explain } from "../../../src/core/log/log.ts";
@@ -75,6 +77,23 @@ describe.skipIf(unavailable !== "")(`a synchronous standby that is away ${unavai
       );
       return device?.hash === hashOf(out.trim());
     });
+  });
+
+  test("an import that made tokens says of which devices it got no answer: they may be registered, and nobody has those", async () => {
+    const env = { DATA_DIR: tmpdir(), DATABASE_URL: db.options.url, PG_TIMEOUT_MS: "1000" };
+    const file = join(mkdtempSync(join(tmpdir(), "sluice-import-")), "devices.csv");
+    writeFileSync(file, "tenant_id,device_id,site_id\nacme,i1,s\nacme,i2,s\n");
+    await standbys("gone");
+    const { code, out, err } = await runCommand(["devices", "import", file, "--make-tokens"], { env });
+    await standbys("");
+    expect({ code, out, err }).toEqual({
+      code: 1,
+      out: "",
+      err: expect.stringContaining(
+        "whether 2 devices, from device acme/i1 on, will be registered is not sure",
+      ),
+    });
+    rmSync(dirname(file), { recursive: true });
   });
 
   test("a token whose change PostgreSQL refuses is called void", async () => {
