@@ -48,8 +48,8 @@ export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root):
   };
 }
 
-const closeToOthers = (path: string) =>
-  `chmod o-w ${path} (vfat and exfat keep no permissions: mount those with umask=077)`;
+const closeToOthers = (path: string, rights = "w") =>
+  `chmod o-${rights} ${path} (vfat and exfat keep no permissions: mount those with umask=077)`;
 
 /** undefined if there is none, or if it cannot be examined: that is reported when the directory is used. */
 function directoryAt(path: string): Stats | undefined {
@@ -104,7 +104,7 @@ export function exposureOfSecret(path: string): string | undefined {
     const { mode } = found;
     const can = (mode & othersWrite) !== 0 ? "write" : (mode & othersRead) !== 0 ? "read" : undefined;
     if (can === undefined || !above(real).every(({ mode: m }) => (m & othersEnter) !== 0)) return undefined;
-    return `every user of this host can ${can} ${path}: chmod o-rw ${path}`;
+    return `every user of this host can ${can} ${path}: ${closeToOthers(path, "rw")}`;
   } catch {
     return undefined;
   }

@@ -159,7 +159,7 @@ describe.skipIf(!canTry)("the data directory (skipped without root, setpriv or d
     writeFileSync(file, "a-token-of-some-length\n");
     chownSync(inner, service, service);
     chownSync(file, service, service);
-    const warning = `ADMIN_TOKEN: every user of this host can read ${file}: chmod o-rw ${file}`;
+    const warning = `ADMIN_TOKEN: every user of this host can read ${file}: chmod o-rw ${file} (vfat and exfat keep no permissions`;
     const said = async () => (await as(service, { ADMIN_TOKEN_FILE: file }, "migrate")).err;
     chmodSync(inner, 0o755);
     chmodSync(file, 0o644);
