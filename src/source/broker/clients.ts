@@ -70,19 +70,24 @@ export function createBrokerClients({ stillProves, clock, warn }: Parts) {
     byDevice.set(key, present.set(client, clock.monoMs()));
   }
 
+  /** One with the same client id ends, before another has to make room for its successor. */
+  function takeOver(client: Client): void {
+    const before = byId.get(client.id);
+    if (before === undefined || before.closed) return;
+    warn(
+      { client_id: client.id.slice(0, 64), from: remoteOf(before), by: remoteOf(client) },
+      "a connection was taken over by another one with the same client id",
+    );
+    // aedes would do so, but knows only one of those that are let in while it ends another, and the rest stay.
+    before.conn.destroy();
+    remove(before);
+  }
+
   function add(client: Client, proof: Proof | null): void {
     // It left while its credentials were looked up: that it goes was told before anybody listened.
     if (client.conn.destroyed) return;
+    takeOver(client);
     if (proof !== null) enter(client, proof);
-    const before = byId.get(client.id);
-    if (before !== undefined && !before.closed) {
-      warn(
-        { client_id: client.id.slice(0, 64), from: remoteOf(before), by: remoteOf(client) },
-        "a connection was taken over by another one with the same client id",
-      );
-      // aedes would do so, but knows only one of those that are let in while it ends another, and the rest stay.
-      before.conn.destroy();
-    }
     byId.set(client.id, client);
     proofs.set(client, proof);
     connected.set(client, { proof, filters: new Set() });

@@ -141,6 +141,14 @@ describe("proof of identity at CONNECT", () => {
     expect(returnCodeOf(await device(port, "other", login("d2")))).toBe(0);
   });
 
+  test("who takes over one of the most connections of its device pushes out no other", async () => {
+    const { port } = await embeddedBroker({}, { authenticate });
+    const own: WireClient[] = [];
+    for (const id of ["a", "b", "c", "d", "d"]) own.push(await device(port, id, login("d1")));
+    await until("the one before goes", () => own[3]?.closed() === true);
+    for (const at of [0, 1, 2, 4]) await ping(own[at] as WireClient);
+  });
+
   test("connections that end while the registry is asked for their device count no more", async () => {
     let answers: PromiseWithResolvers<boolean>[] = [];
     const slow = () => {
