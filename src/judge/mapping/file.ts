@@ -103,7 +103,10 @@ const placeOf = ({ line, column }: TomlError, linesBefore: number): Place => ({
 
 function tomlWords({ message }: TomlError): string {
   const [first = ""] = message.split("\n");
-  return first.replace("Invalid TOML document", "no TOML");
+  const said = first.replace("Invalid TOML document", "no TOML");
+  return said.endsWith("invalid value")
+    ? `${said}: text stands in quotes ("acme"), true and false do not and are written small`
+    : said;
 }
 
 function readTop(file: Table, wrong: (key: string, why: string) => void): Defaults {

@@ -17,6 +17,8 @@ export interface Places {
 }
 
 const header = /\[\[\s*(?:mapping|"mapping"|'mapping')\s*\]\]/y;
+/** One pair of brackets too few: a mistake, which has its place as a key at the top. */
+const single = /\[\s*mapping\s*\]/y;
 /** Of a key of the mapping above it, written as a table: [mapping.metrics]. */
 const subheader = /\[\s*mapping\s*\.\s*([\w-]+)\s*\]/y;
 const bareKey = /(?:[\w-]+|"[^"\n]*"|'[^'\n]*')/y;
@@ -58,6 +60,8 @@ const idOf = (mapping: number, key: string) => `${mapping} ${key}`;
 function statementAt(text: string, at: number): { key: string | null; end: number } | undefined {
   const head = found(header, text, at);
   if (head !== undefined) return { key: null, end: at + head.length };
+  const lone = found(single, text, at);
+  if (lone !== undefined) return { key: "mapping", end: at + lone.length };
   const part = found(subheader, text, at);
   if (part !== undefined) return { key: part.slice(part.indexOf(".") + 1, -1).trim(), end: at + part.length };
   const key = found(bareKey, text, at);

@@ -8,8 +8,16 @@ const mapping = (...lines: string[]) =>
 describe("one mistake", () => {
   test.each([
     ["no TOML", 'tenant = "acme\n', 1, 15, "no TOML"],
+    ["text without quotes", "tenant = acme\n", 1, 10, 'text stands in quotes ("acme")'],
     ["nothing in it", "", 1, 1, "there is no [[mapping]]"],
     ["a table and no list", '[mapping]\ntopic = "a/{device}"', 1, 1, "mapping is written [[mapping]]"],
+    [
+      "a table below other lines",
+      'tenant = "acme"\n\n[mapping]\ntopic = "a/{device}"',
+      3,
+      1,
+      "is written [[mapping]]",
+    ],
     [
       "an unknown key at the top",
       'colour = 1\n[[mapping]]\ntopic = "a/{tenant}/{device}"',
