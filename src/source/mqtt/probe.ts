@@ -67,6 +67,9 @@ function whyNot(failure: unknown, place: string): string {
     : `${said}: does that port want TLS (mqtts://)?`;
 }
 
+/** A broker that is silent to MQTT 5 answers 3.1.1 at once; what is none at all is not waited for twice as long. */
+const secondTryMs = 4_000;
+
 /** As the source does: MQTT 5, and 3.1.1 if that is refused, or left without an answer that 3.1.1 gets. */
 async function connectEither(
   settings: MqttSettings,
@@ -77,7 +80,7 @@ async function connectEither(
   if (!("failure" in answer) || settings.version !== "auto") return { ...answer, version };
   const isRefused = refusesVersion(answer.failure);
   if (!isRefused && !isUnanswered(answer.failure)) return { ...answer, version };
-  const older = await tryConnect(settings, 4, statusTopic);
+  const older = await tryConnect(settings, 4, statusTopic, isRefused ? {} : { connectTimeout: secondTryMs });
   const isAnswered = isRefused || "connack" in older || isRefusal(older.failure);
   return isAnswered ? { ...older, version: 4 } : { ...answer, version };
 }
@@ -87,10 +90,12 @@ function tryConnect(
   settings: MqttSettings,
   version: MqttVersion,
   statusTopic?: StatusTopic,
+  patience: { readonly connectTimeout?: number } = {},
 ): Promise<ConnectResult> {
   const clientId = `sluice-check-${randomBytes(4).toString("hex")}`;
   return new Promise((resolve) => {
-    const client = connect(clientOptions(settings, { clientId, version, clean: true, statusTopic }));
+    const options = clientOptions(settings, { clientId, version, clean: true, statusTopic });
+    const client = connect({ ...options, ...patience });
     let answer: ConnectResult = { failure: new Closed(false) };
     client.on("error", (failure) => {
       resolve({ failure });
