@@ -62,17 +62,30 @@ function directoryAt(path: string): Stats | undefined {
 }
 
 function faultsWithin(dataDir: string): string[] {
-  return namesIn(dataDir).flatMap((name) => {
+  const found = namesIn(dataDir).flatMap((name) => {
     const path = join(dataDir, name);
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found?.isSymbolicLink())
-      return [
-        `DATA_DIR: ${path} is a symbolic link, which is not followed: put the file itself there, or set DATA_DIR to the directory that it is in`,
-      ];
-    if (found?.isFile() && (found.mode & othersWrite) !== 0)
-      return [`DATA_DIR: ${path} can be written by every user of this host: ${closeToOthers(path)}`];
-    return [];
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    return stats === undefined ? [] : [{ path, stats }];
   });
+  const links = found.filter(({ stats }) => stats.isSymbolicLink()).map(({ path }) => path);
+  const open = found.filter(({ stats }) => stats.isFile() && (stats.mode & othersWrite) !== 0);
+  return [
+    ...linksFault(dataDir, links),
+    ...open.map(
+      ({ path }) => `DATA_DIR: ${path} can be written by every user of this host: ${closeToOthers(path)}`,
+    ),
+  ];
+}
+
+/** Many are a sign of a directory that is not ours, such as /etc, where no file is to be moved. */
+function linksFault(dataDir: string, [first, ...others]: readonly string[]): string[] {
+  if (first === undefined) return [];
+  const what = `DATA_DIR: ${first} is a symbolic link, which is not followed`;
+  if (others.length === 0)
+    return [`${what}: put the file itself there, or set DATA_DIR to the directory that it is in`];
+  return [
+    `${what}, and so are ${others.length} more: set DATA_DIR to a directory of Sluice's own, or, if ${dataDir} is that, put the files themselves there`,
+  ];
 }
 
 /** Whoever can write to a directory can replace what is in it. */

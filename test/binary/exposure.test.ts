@@ -197,3 +197,10 @@ test("a missing directory, or a file in its place, is not a matter of exposure",
   for (const path of [join(directory, "none"), join(directory, "file"), join(directory, "file", "data")])
     expect(exposureOf(path)).toEqual({ mistakes: [], warnings: [] });
 });
+
+test("of many links, as in a directory that is not ours, one sentence asks for another directory", () => {
+  for (const name of ["a", "b", "c"]) symlinkSync("/dev/null", join(data, name));
+  const { mistakes } = exposureOf(data);
+  expect(mistakes).toHaveLength(1);
+  expect(mistakes[0]).toContain("and so are 2 more: set DATA_DIR to a directory of Sluice's own");
+});
