@@ -11,6 +11,7 @@
  * one event, and what is wrong with one of them does not keep the others.
  */
 import type { Books } from "../../intake/books.ts";
+import { isDiskFull } from "../../core/file/sqlite.ts";
 import type { Entry, Event, Reject } from "../../core/entry.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
@@ -121,7 +122,12 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
       return await work;
     } catch (error) {
       parts.log.warn({ error: explain(error) }, "the quarantine cannot be read or changed now");
-      throw new NotNow("the database does not answer as it should; the log says how", { cause: error });
+      throw new NotNow(
+        isDiskFull(error)
+          ? "the disk of the local store is full, so nothing was changed: make room, and try again"
+          : "the database does not answer as it should; the log says how",
+        { cause: error },
+      );
     }
   }
 
