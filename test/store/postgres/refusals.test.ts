@@ -381,14 +381,17 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
     expect(await site.stored()).toBe(30);
   });
 
+  const midnight = Date.UTC(2026, 10, 28);
+  /** The only partition takes what came before. */
+  const endsAtMidnight = [
+    "alter table raw_events rename to raw_events_before",
+    "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
+    "create table raw_1 partition of raw_events for values from (minvalue) to ('2026-11-28 00:00Z')",
+    "grant select, insert on raw_events to sluice",
+  ];
+
   test("none for whose time of arrival there is no partition yet, though earlier ones pass beside them", async () => {
-    const midnight = Date.UTC(2026, 10, 28);
-    await site.run([
-      "alter table raw_events rename to raw_events_before",
-      "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
-      "create table raw_1 partition of raw_events for values from (minvalue) to ('2026-11-28 00:00Z')",
-      "grant select, insert on raw_events to sluice",
-    ]);
+    await site.run(endsAtMidnight);
     site.put([...good(10), anEntry({ receivedMs: midnight }), anEntry({ receivedMs: midnight + 1 })]);
     site.drain.start();
     const isHeld = () =>
@@ -417,14 +420,7 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
       "",
     ],
   ])("none for whose time of arrival there is no partition where the role %s", async (_, binds, why, fix) => {
-    const midnight = Date.UTC(2026, 10, 28);
-    await site.run([
-      "alter table raw_events rename to raw_events_before",
-      "create table raw_events (like raw_events_before including defaults) partition by range (ingested_at)",
-      "create table raw_1 partition of raw_events for values from (minvalue) to ('2026-11-28 00:00Z')",
-      "grant select, insert on raw_events to sluice",
-      binds,
-    ]);
+    await site.run([...endsAtMidnight, binds]);
     site.put([...good(10), anEntry({ receivedMs: midnight }), anEntry({ receivedMs: midnight + 1 })]);
     site.drain.start();
     const isHeld = (words: string) => expect(site.drain.stats().alarms[0]?.why).toContain(words);
@@ -438,7 +434,6 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
   });
 
   test("none for whose time of arrival a partition is missing between others, but those of one dropped for its age", async () => {
-    const midnight = Date.UTC(2026, 10, 28);
     const day = 86_400_000;
     await site.run([
       "alter table raw_events rename to raw_events_before",
