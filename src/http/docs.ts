@@ -61,7 +61,7 @@ function page({ info, paths, components }: OpenApi): string {
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escape(info.title)} API</title><style>${style}</style>
 <h1>${escape(info.title)} ${escape(info.version)}</h1><p>${escape(info.description)}</p>
-<p>For programs: <a href="/openapi.json">/openapi.json</a></p>${sections.join("\n")}
+<p>For programs: <a href="openapi.json">/openapi.json</a></p>${sections.join("\n")}
 <h2>Schemas</h2>${schemas.map(([name, schema]) => schemaSection(name, schema)).join("")}</html>\n`;
 }
 

@@ -73,7 +73,10 @@ export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareH
     if (isRight === true) return next();
     if (isRight === undefined && sessions?.has(c.req.header("cookie")) === true) {
       if (c.req.method === "GET" || isOurPage(c)) return next();
-      return problem(403, "A change that comes with a session must come from this gateway's own page.");
+      return problem(
+        403,
+        "A change that comes with a session must come from this gateway's own page; a proxy in front must pass the browser's Host on, with its port (nginx: proxy_set_header Host $http_host).",
+      );
     }
     const waitMs = attempts.waitMs(client);
     if (isRight === false) {
@@ -87,9 +90,14 @@ export function bearer({ tokens, sessions, attempts, warn }: Guard): MiddlewareH
   };
 }
 
-/** Behind a proxy with TLS the page's scheme differs from ours, but its host does not. */
+/**
+ * A browser itself says whose page asks, but only over TLS and on loopback. Else the host must be the page's; behind a proxy with TLS
+ * the scheme is not.
+ */
 function isOurPage({ req }: Context<HttpEnv>): boolean {
+  const site = req.header("sec-fetch-site");
+  if (site !== undefined) return site === "same-origin";
   const origin = req.header("origin");
   const host = URL.canParse(origin ?? "") ? new URL(origin ?? "").host : undefined;
-  return host === req.header("host") && ["same-origin", undefined].includes(req.header("sec-fetch-site"));
+  return host === req.header("host");
 }

@@ -4,6 +4,9 @@ import type { Stats } from "./types.ts";
 
 export const loginPath = "/login";
 
+/** A proxy may have put the page below a path of its own. */
+export const fromHere = (path: string): string => `.${path}`;
+
 /** The gateway wants a login. */
 export class LoginNeeded extends Error {}
 
@@ -11,7 +14,7 @@ export class LoginNeeded extends Error {}
 const answerMs = 60_000;
 
 export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await fetch(path, {
+  const response = await fetch(fromHere(path), {
     method,
     signal: AbortSignal.timeout(answerMs),
     ...(body !== undefined && {
@@ -61,7 +64,7 @@ export function useLive(): LiveState {
     let source: EventSource | undefined;
     let shownMs = 0;
     const open = () => {
-      source = new EventSource("/live");
+      source = new EventSource(fromHere("/live"));
       source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
         const now = performance.now();
         const stats = JSON.parse(data) as Stats;

@@ -1,7 +1,7 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useEffect, useState } from "hono/jsx/dom";
 import type { Followed, Passed } from "../admin/follow.ts";
-import { useSession } from "./api.ts";
+import { fromHere, useSession } from "./api.ts";
 import { Table } from "./table.tsx";
 import { ms, number, shown } from "./words.ts";
 
@@ -22,7 +22,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
     const [tenant, id] = device.split("/");
     if (!tenant || !id) return undefined;
     const query = new URLSearchParams({ tenant, device: id });
-    const source = new EventSource(`/admin/follow?${query.toString()}`);
+    const source = new EventSource(fromHere(`/admin/follow?${query.toString()}`));
     source.addEventListener("open", () => setOpen(true));
     source.addEventListener("error", () => setOpen(false));
     source.addEventListener("entry", ({ data }: MessageEvent<string>) => {

@@ -78,8 +78,8 @@ export function Settings({ stats }: { stats: Stats }) {
       )}
       <h2>This gateway</h2>
       <p>
-        Sluice {stats.version}, up {duration(stats.uptime_seconds)}. <a href="/docs">API</a>{" "}
-        <a href="/metrics">Metrics</a> <a href="/stats?pretty">All numbers</a>{" "}
+        Sluice {stats.version}, up {duration(stats.uptime_seconds)}. <a href="docs">API</a>{" "}
+        <a href="metrics">Metrics</a> <a href="stats?pretty">All numbers</a>{" "}
         {session?.logged_in === true ? (
           <button type="button" onClick={logout}>
             Log out

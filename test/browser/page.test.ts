@@ -41,8 +41,11 @@ async function open(
   await show(options);
 }
 
-async function show(options: Parameters<typeof openPage>[1] = {}): Promise<void> {
-  ({ page, errors } = await openPage(`http://${running.gateway.httpAddress()}/`, options));
+async function show(
+  options: Parameters<typeof openPage>[1] = {},
+  url = `http://${running.gateway.httpAddress()}/`,
+): Promise<void> {
+  ({ page, errors } = await openPage(url, options));
   endLater(() => page.context().close());
   await page.locator("#sentence").waitFor();
 }
@@ -458,6 +461,36 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await form.locator("input").fill(token);
       await form.getByRole("button", { name: "Log in" }).click();
     }
+
+    test("below a path of a proxy that names the gateway as it knows it, the page is live, and changes what it may", async () => {
+      running = await startInProcess({ ADMIN_TOKEN }, { withBroker: false });
+      const proxy = Bun.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        fetch(request) {
+          const { pathname, search } = new URL(request.url);
+          if (!pathname.startsWith("/sluice/")) return new Response("", { status: 404 });
+          const headers = new Headers(request.headers);
+          headers.delete("host");
+          const inner = `http://${running.gateway.httpAddress()}${pathname.slice("/sluice".length)}${search}`;
+          return fetch(inner, { method: request.method, headers, body: request.body, decompress: false });
+        },
+      });
+      endLater(() => proxy.stop(true));
+      await running.gateway.view.devices.add(registered(["d1"]));
+      await show({}, `${proxy.url.origin}/sluice/`);
+      await sentence("Working");
+      await login(ADMIN_TOKEN);
+      await page.locator("#devices").getByRole("button", { name: "Revoke" }).click();
+      await shows("#devices [role=status]", "revoked");
+      await page.locator("#follow input").fill("acme/d1");
+      await page.locator("#follow button").first().click();
+      await shows("#follow", "Waiting for what acme/d1 says.");
+      await page.getByRole("link", { name: "API" }).click();
+      await page.getByRole("link", { name: "/openapi.json" }).waitFor();
+      await page.getByRole("link", { name: "/openapi.json" }).click();
+      await shows("body", '"openapi":"3.1.0"');
+    });
 
     test("the state is shown, the administration wants a login; a wrong token is told, the right one opens all, a logout closes it", async () => {
       await open({ ADMIN_TOKEN });

@@ -73,6 +73,11 @@ describe("sessions", () => {
     ).toBe(200);
     // Behind a proxy with TLS.
     expect((await clear(first, { origin: "https://gateway:8080" })).status).toBe(200);
+    // Behind one that names the gateway as it knows it: there the browser's word counts, and without that its Host must be passed on.
+    const behind = { origin: "https://site.example" };
+    expect((await clear(first, { ...behind, "sec-fetch-site": "same-origin" })).status).toBe(200);
+    expect((await clear(first, { ...behind, "sec-fetch-site": "same-site" })).status).toBe(403);
+    expect(await (await clear(first, behind)).text()).toContain("proxy_set_header Host $http_host");
   });
 
   test("wrong tokens are limited by address, as everywhere", async () => {
