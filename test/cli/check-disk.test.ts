@@ -1,9 +1,11 @@
 /** `sluice check` and the disk of DATA_DIR. */
 import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log/log.ts";
+import { executable, sluice } from "../kit/gateway.ts";
 
 async function disk(env: Record<string, string>) {
   let out = "";
@@ -31,3 +33,22 @@ test("a disk without the room that the spool must leave is no good, whether the 
     });
   }
 });
+
+test.skipIf(!existsSync(executable))(
+  "a check writes nothing: a container with a read-only root has no directory for temporary files",
+  async () => {
+    const DATA_DIR = mkdtempSync(join(tmpdir(), "sluice-check-writes-"));
+    const away = {
+      INFLUXDB_URL: "http://127.0.0.1:9",
+      REDIS_URL: "redis://127.0.0.1:9",
+      KAFKA_BOOTSTRAP_SERVERS: "127.0.0.1:9",
+    };
+    const env = { DATA_DIR, TMPDIR: "/nowhere", HTTP_LISTEN: "127.0.0.1:0", BROKER_LISTEN: "127.0.0.1:0" };
+    expect(await sluice(env, "check")).toMatchObject({ code: 0, err: "" });
+    const { code, out } = await sluice({ ...env, ...away }, "check", "--json");
+    expect(code).toBe(1);
+    expect(out).toContain('"part":"influx","ok":false');
+    expect(readdirSync(DATA_DIR)).toEqual([]);
+    rmSync(DATA_DIR, { recursive: true });
+  },
+);

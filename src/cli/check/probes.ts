@@ -1,9 +1,8 @@
 /**
- * The probes of `sluice check`, one per system that the gateway talks to. The sinks follow from their list; they get
- * a scratch directory, so that a check that root runs leaves no file of root's in the gateway's directory.
+ * The probes of `sluice check`, one per system that the gateway talks to. The sinks follow from their list; a probe of theirs
+ * writes nothing on this host, so a check needs no scratch directory, which a container with a read-only root has not.
  */
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Config } from "../../config/index.ts";
 import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
@@ -24,6 +23,7 @@ import { openRedis } from "../../redis/redis-client.ts";
 import { isRedisNamed } from "../../redis/redis-settings.ts";
 import { hostClock } from "../../intake/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
+import type { EventTable } from "../../core/recent.ts";
 import type { Store } from "../../core/store.ts";
 import { historyIn } from "../../spool/tools/status.ts";
 import { askedSources } from "../../source/index.ts";
@@ -44,11 +44,14 @@ export interface Probes {
 
 export function createProbes(config: Config): Probes {
   const { general, postgres, spool } = config;
-  const { gatewayId } = general;
-  const dataDir = mkdtempSync(join(tmpdir(), "sluice-check-"));
-  const store = openStore({ dataDir, gatewayId, postgres, log: silentLog });
+  const { dataDir, gatewayId } = general;
+  // Opening the local one would make it.
+  const store =
+    storeNameOf(postgres) === "local"
+      ? undefined
+      : openStore({ dataDir, gatewayId, postgres, log: silentLog });
   const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) };
-  const parts = { dataDir, gatewayId, held: nothing, events: store.events };
+  const parts = { dataDir, gatewayId, held: nothing, events: store?.events ?? noEvents };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
   return {
     probes: [
@@ -64,20 +67,27 @@ export function createProbes(config: Config): Probes {
     ],
     async close() {
       for (const sink of sinks) await sink.close();
-      await store.close();
-      rmSync(dataDir, { recursive: true, force: true });
+      await store?.close();
     },
   };
 }
 
-function storeProbes(config: Config, store: Store): Probe[] {
+/** No probe reads any. */
+const noEvents: EventTable = {
+  async *recent() {},
+  indexed: () => Promise.resolve(undefined),
+  createIndex: () => Promise.resolve([]),
+};
+
+/** @param store undefined: the local one */
+function storeProbes(config: Config, store: Store | undefined): Probe[] {
   const { general, postgres } = config;
   const { dataDir } = general;
   const begin = async () => {
     const whyNot = whyNotHere({ postgres, dataDir, spool: historyIn(dataDir) });
     if (whyNot !== undefined) throw new Error(whyNot);
   };
-  if (storeNameOf(postgres) === "local") {
+  if (store === undefined) {
     const said = `no DATABASE_URL: devices and tables are in a file of SQLite, ${localFile(dataDir)}`;
     return [{ part: "local", probe: () => begin().then(() => said) }];
   }
