@@ -1,5 +1,5 @@
 /** `sluice check` and the disk of DATA_DIR. */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,3 +52,15 @@ test.skipIf(!existsSync(executable))(
     rmSync(DATA_DIR, { recursive: true });
   },
 );
+
+const small = mkdtempSync(join(tmpdir(), "sluice-check-inodes-"));
+const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", small]).success;
+afterAll(() => {
+  Bun.spawnSync(["umount", "-l", small]);
+  rmSync(small, { recursive: true, force: true });
+});
+
+test.skipIf(!mounted)("a disk without an inode is no good, however much of it is free", async () => {
+  const detail = expect.stringContaining("no inode left for a new file (`df -i` shows it)");
+  expect(await disk({ DATA_DIR: small })).toMatchObject({ code: 1, ok: false, detail });
+});

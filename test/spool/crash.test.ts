@@ -157,8 +157,18 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       spool.append([anEntry()], emptyRecord);
       kit.close(spool);
       expect(() => writeFileSync(join(dataDir, "others"), Buffer.alloc(9_000_000))).toThrow("ENOSPC");
-      expect(() => kit.spool({ dataDir })).toThrow("has room");
+      expect(() => kit.spool({ dataDir })).toThrow(`the disk of ${dataDir} is full: make room on it`);
       expect(spoolStatus(dataDir)).toMatchObject({ head: 1, entries: 1 });
+    });
+  });
+
+  test("whose inodes others use up is named as such: all but none of it is taken", () => {
+    onSmallDisk((dataDir) => {
+      expect(Bun.spawnSync(["mount", "-o", "remount,nr_inodes=4", dataDir]).success).toBe(true);
+      for (const name of ["one", "two", "three"]) writeFileSync(join(dataDir, name), "");
+      expect(() => kit.spool({ dataDir })).toThrow("no inode left for a new file (`df -i` shows it)");
+      rmSync(join(dataDir, "one"));
+      expect(() => kit.spool({ dataDir })).toThrow("no inode left");
     });
   });
 

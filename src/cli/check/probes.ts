@@ -10,7 +10,7 @@ import { statusTopicOf } from "../../admin/status-topic.ts";
 import { probeStatusTopic } from "../../source/mqtt/probe.ts";
 import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
-import { freeBytesOn } from "../../core/file/free-bytes.ts";
+import { freeBytesOn, whyNoNewFile } from "../../core/file/free-bytes.ts";
 import { whyReadOnly } from "../../core/file/owner.ts";
 import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
@@ -120,7 +120,10 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
     const why = `${dataDir} cannot be written by this user: see its owner, or set DATA_DIR`;
     return Promise.reject(new Error(whyReadOnly(dataDir) ?? why));
   }
-  const freeBytes = freeBytesOn(existsSync(dataDir) ? dataDir : dirname(dataDir));
+  const directory = existsSync(dataDir) ? dataDir : dirname(dataDir);
+  const whyNot = whyNoNewFile(directory);
+  if (whyNot !== undefined) return Promise.reject(new Error(whyNot));
+  const freeBytes = freeBytesOn(directory);
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
   const has = `has ${size(freeBytes)} free`;
   if (freeBytes + spoolBytes >= freeBytesMin) return Promise.resolve(`${dataDir} can be written and ${has}`);

@@ -6,6 +6,7 @@
  */
 import { accessSync, constants, existsSync, lchownSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { freeBytesOn, whyNoNewFile } from "./free-bytes.ts";
 
 /** Gives a file that root has just made to the owner of its directory. */
 export function giveToOwner(path: string): void {
@@ -50,7 +51,17 @@ function whyNotOurs(path: string): string | undefined {
 
 /** What to do about a database file that cannot be opened, whatever was said of it. */
 export function cureOf(path: string): string {
-  return whyNotOurs(path) ?? "see that its directory exists, can be written and has room";
+  return (
+    whyNotOurs(path) ??
+    whyNoRoom(dirname(path)) ??
+    "see that its directory exists, can be written and has room"
+  );
+}
+
+function whyNoRoom(dir: string): string | undefined {
+  if (!existsSync(dir)) return undefined;
+  const isFull = freeBytesOn(dir) === 0;
+  return whyNoNewFile(dir) ?? (isFull ? `the disk of ${dir} is full: make room on it` : undefined);
 }
 
 function accessFault(path: string): string | undefined {
