@@ -101,12 +101,20 @@ const placeOf = ({ line, column }: TomlError, linesBefore: number): Place => ({
   column,
 });
 
+/** What the parser says of the slips that are made most, and the cure. */
+const tomlCures = [
+  [
+    "invalid value",
+    'text stands in quotes ("acme"), true and false do not and are written small; a key without a value is left out',
+  ],
+  ["control characters are not allowed in strings", "the quote that ends the text is missing, perhaps"],
+] as const;
+
 function tomlWords({ message }: TomlError): string {
   const [first = ""] = message.split("\n");
   const said = first.replace("Invalid TOML document", "no TOML");
-  return said.endsWith("invalid value")
-    ? `${said}: text stands in quotes ("acme"), true and false do not and are written small`
-    : said;
+  const cure = tomlCures.find(([slip]) => said.endsWith(slip))?.[1];
+  return cure === undefined ? said : `${said}: ${cure}`;
 }
 
 function readTop(file: Table, wrong: (key: string, why: string) => void): Defaults {

@@ -7,7 +7,8 @@ const mapping = (...lines: string[]) =>
 
 describe("one mistake", () => {
   test.each([
-    ["no TOML", 'tenant = "acme\n', 1, 15, "no TOML"],
+    ["an open quote", 'tenant = "acme\n', 1, 15, "the quote that ends the text is missing"],
+    ["no value", "tenant =\n", 1, 9, "a key without a value is left out"],
     ["text without quotes", "tenant = acme\n", 1, 10, 'text stands in quotes ("acme")'],
     ["nothing in it", "", 1, 1, "there is no [[mapping]]"],
     ["a table and no list", '[mapping]\ntopic = "a/{device}"', 1, 1, "mapping is written [[mapping]]"],
