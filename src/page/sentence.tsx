@@ -12,18 +12,22 @@ export function Sentence({
   const { level, text, since, detail, remedy } = attention;
   const isOld = oldSeconds !== undefined;
   return (
-    <section id="sentence" class={isOld ? "old" : level} role="status" aria-live="polite">
-      {isOld ? (
-        <h2 id="stale">
-          The gateway has not answered for {duration(oldSeconds)}. All that is shown is that old; it said:
+    <section id="sentence" class={isOld ? "old" : level}>
+      {/* What changes each second is not read aloud each second. */}
+      <div role="status">
+        {isOld ? (
+          <h2 id="stale">
+            The gateway has not answered for <span aria-live="off">{duration(oldSeconds)}</span>. All that is
+            shown is that old; it said:
+          </h2>
+        ) : (
+          ""
+        )}
+        <h2>
+          {text}
+          {since === null ? "" : ` (since ${time(since)})`}
         </h2>
-      ) : (
-        ""
-      )}
-      <h2>
-        {text}
-        {since === null ? "" : ` (since ${time(since)})`}
-      </h2>
+      </div>
       {detail === null ? "" : <p>{detail}</p>}
       {remedy === null ? "" : <p>{remedy}</p>}
     </section>

@@ -205,6 +205,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       // Its sources ended first, which was not their trouble.
       await sentence("The gateway is being stopped");
       await shows("h2#stale", "has not answered for");
+      // A screen reader says it once, and not each second.
+      expect(await page.locator("#sentence [role=status] [aria-live=off]").innerText()).toMatch(/^\d+ s$/);
       await page.locator("#devices input[type=search]").fill("d1");
       await shows("#devices .bad", "the gateway does not answer");
     });
@@ -566,6 +568,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
 
       lines.influx.mode("refuse");
       await sentence("Sink influx cannot deliver (since");
+      await shows("#sentence p", "wait in the spool");
+      expect(await page.locator("#sentence [role=status]").innerText()).not.toContain("wait in the spool");
       await page.locator("#place-sink-influx.broken").waitFor();
       lines.influx.mode("pass");
       await sentence("Working");

@@ -152,6 +152,20 @@ test("no gateway: one sentence, and exit code 1", async () => {
   expect(err).toContain(`no gateway answers at http://${gateway}`);
 });
 
+test("top goes on while the gateway is away, and says so", async () => {
+  const gateway = running.gateway.httpAddress();
+  const { promise: firstLook, resolve: shows } = Promise.withResolvers<string>();
+  const looks = sluice(["top", "--count", "2"], { shows });
+  await firstLook;
+  await running.gateway.stop();
+  const { code, out } = await looks;
+  expect(out).toMatch(/^Sluice /);
+  expect([code, out]).toEqual([
+    1,
+    expect.stringContaining(`no gateway answers at http://${gateway}`) as string,
+  ]);
+});
+
 test("help is as wide as the terminal, within what can be read", async () => {
   const widest = async (columns: number) => {
     const { out } = await sluice(["devices", "--help"], { columns, env: {} });

@@ -3,6 +3,7 @@ import { sleep, systemClock } from "../../core/clock.ts";
 import { command, type Context, number, toggle } from "../command.ts";
 import { fitting, type Rates, screen, type ShownStats, shownStats } from "./screen.ts";
 import { type WhichGateway, clientOf, runningOptions } from "../which-gateway.ts";
+import { explain } from "../../core/log/log.ts";
 import { jsonLine } from "../report.ts";
 
 interface Look {
@@ -40,14 +41,21 @@ export const top = command({
     for (let looks = 0; !context.signal.aborted && (options.count === 0 || looks < options.count); looks++) {
       if (looks > 0) await sleep(systemClock, options.seconds * 1000, context.signal);
       if (context.signal.aborted) break;
-      const look = await take();
-      const text = screen({ ...look, rates: last && ratesOf(last, look), inColour: inColour(context) });
+      const look = await take().catch((error: unknown) => {
+        // Nobody there at the first look is a mistake; later it is restarted, or in trouble, and that is what is watched.
+        if (looks === 0 || context.signal.aborted) throw error;
+        return explain(error);
+      });
+      const text =
+        typeof look === "string"
+          ? `${look}\n`
+          : screen({ ...look, rates: last && ratesOf(last, look), inColour: inColour(context) });
       const size = context.terminalSize?.();
       const shown = size === undefined || size.rows < 2 ? text : fitting(text, size);
       context.drawn(context.isOutputTerminal === true ? `${clearScreen}${shown}` : `${text}\n`);
-      last = look;
+      last = typeof look === "string" ? undefined : look;
     }
-    return 0;
+    return last === undefined && !context.signal.aborted ? 1 : 0;
   },
 });
 
