@@ -134,7 +134,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     lingerMs: config.spool.lingerMs,
     bytesMax: memory.intakeBytes,
     deferredBytesMax: config.spool.bytesMax * spoolShareMax,
-    isKnown: ({ tenantId, deviceId }) => cache.has(tenantId, deviceId),
+    isStranger: ({ tenantId, deviceId }) => !cache.has(tenantId, deviceId) && !cache.mayLack(),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
     append(entries, record) {
       spool.append(entries, record);

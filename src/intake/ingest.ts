@@ -38,8 +38,8 @@ export interface IngestParts {
   readonly deferredBytesMax: number;
   /** Payloads of the messages that wait in memory. */
   readonly bytesMax: number;
-  /** Is this device in the auth cache, and so was read from the registry once? */
-  isKnown(pending: Pending): boolean;
+  /** Is this device missing from an auth cache that has all that were read from the registry? */
+  isStranger(pending: Pending): boolean;
   resolve(pending: Pending, done: (answer: Answer) => void): void;
   append(entries: readonly Entry[], record: CommitRecord): void;
 }
@@ -219,11 +219,11 @@ export class Ingest {
     return waits ? this.#conclude(verdict, "unavailable") : verdict;
   }
 
-  /** Strangers may fill a part of the disk with what waits to be judged; who is in the auth cache waits there whatever they do. */
+  /** Strangers may fill a part of the disk with what waits to be judged; who may be registered waits there whatever they do. */
   #conclude(pending: Pending, answer: Answer): Entry {
-    const { judge, deferredBytesMax, isKnown } = this.#parts;
+    const { judge, deferredBytesMax, isStranger } = this.#parts;
     const isCrowded =
-      answer === "unavailable" && this.#deferred.bytes >= deferredBytesMax && !isKnown(pending);
+      answer === "unavailable" && this.#deferred.bytes >= deferredBytesMax && isStranger(pending);
     return judge.resume(pending, isCrowded ? "crowded" : answer);
   }
 

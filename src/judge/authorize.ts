@@ -40,9 +40,9 @@ export const registryReasons = {
     remedy: "Repair the database; the message itself needs nothing.",
   },
   TOO_MANY_STRANGERS: {
-    help: "The registry did not answer, the device is not in the auth cache, and the messages that wait to be judged already take a quarter of SPOOL_MAX_BYTES.",
+    help: "The registry did not answer, the device is not in the auth cache although that has room for all, and the messages that wait to be judged already take a quarter of SPOOL_MAX_BYTES.",
     remedy:
-      "Repair the database, and check who may publish at the broker; devices in the auth cache are not affected, so give it room for all of them (AUTH_CACHE_MAX_SIZE).",
+      "Repair the database, and check who may publish at the broker; devices in the auth cache are not affected.",
   },
 } as const satisfies Reasons;
 

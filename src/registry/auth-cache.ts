@@ -123,6 +123,15 @@ export class DeviceAuthCache {
   }
 
   /**
+   * May a device that is not here be registered all the same? Empty, as with a TTL of 0, or once too small for the fleet, the cache cannot
+   * tell. After a restart it is full as after an eviction.
+   */
+  mayLack(): boolean {
+    const { size } = this.#rows;
+    return size === 0 || this.#evictions > 0 || size >= this.#settings.sizeMax * (1 - evictedShare);
+  }
+
+  /**
    * The device whose cached row, fresh or not, has this token; undefined: none or several have. A guess, since rows change: whether
    * the token is good is to be found out of the device, and whether another has it, too, of the registry, unless `isSole`.
    */

@@ -99,7 +99,7 @@ export function openSite(
     log: silentLog,
     lingerMs: 5,
     deferredBytesMax: 300,
-    isKnown: () => chance.next() < 0.5,
+    isStranger: () => chance.next() < 0.5,
     resolve({ tenantId, deviceId }, done) {
       const answer: Answer = chance.next() < 0.05 ? "unavailable" : find(tenantId, deviceId);
       asked.push(() => done(answer));

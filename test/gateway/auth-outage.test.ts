@@ -106,3 +106,31 @@ test("known devices lose nothing, unknown ones are judged afterwards, and the bo
   await speak(second, [...known, ...late]);
   expect(second.stats().ingest.accepted).toBe(known.length * 62 + 30);
 });
+
+test.each([
+  ["a cache that is turned off", { AUTH_CACHE_TTL_SECONDS: "0" }],
+  ["a cache with room for a part of the fleet", { AUTH_CACHE_MAX_SIZE: "50" }],
+])("with %s nobody is turned away as a stranger", async (_, env) => {
+  const clock = simulatedClock();
+  const dataDir = scratch();
+  const opened = localStore({ path: join(dataDir, "registry.db"), clock });
+  const registry = fickle(opened.registry);
+  const store = { ...opened, registry, close: () => Promise.resolve() };
+  await registry.add(registered(known));
+  const settings = { DATA_DIR: dataDir, SPOOL_MAX_BYTES: "65536", ...env };
+  const running = await timely(clock, startInProcess(settings, { clock, store }));
+  const speak = async (seq: number) => {
+    running.source.give(...known.map((id) => telemetry(id, seq, {}, clock.wallMs())));
+    await clock.pass(stepMs);
+  };
+
+  await speak(1);
+  registry.away(true);
+  await speak(2);
+  registry.away(false);
+  await clock.pass(stepMs);
+  expect(running.stats()).toMatchObject({
+    balanced: true,
+    ingest: { accepted: 2 * known.length, rejected: {} },
+  });
+});

@@ -98,7 +98,7 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     log: silentLog,
     lingerMs: 5,
     deferredBytesMax: bytesMax / 4,
-    isKnown: ({ deviceId }) => !deviceId.startsWith("stranger"),
+    isStranger: ({ deviceId }) => deviceId.startsWith("stranger"),
     resolve: (pending, done) => waiting.push({ pending, done }),
     append(entries, record) {
       if (state.full) {

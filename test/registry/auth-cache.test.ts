@@ -79,6 +79,22 @@ describe("at the bound", () => {
   });
 });
 
+describe("a device that is not here may be registered all the same", () => {
+  test("if nobody is here, as with a TTL of 0, or if there was no room for all", () => {
+    const { cache, put } = cached({ sizeMax: 10 });
+    expect(cache.mayLack()).toBe(true);
+    for (let at = 0; at < 8; at++) put(`d${at}`);
+    expect(cache.mayLack()).toBe(false);
+    for (let at = 8; at < 11; at++) put(`d${at}`);
+    const after = cached({ sizeMax: 10 }).cache;
+    after.restore(cache.snapshot());
+    expect([cache.mayLack(), after.mayLack()]).toEqual([true, true]);
+    for (let at = 0; at < 11; at++) cache.invalidate("acme", `d${at}`);
+    put("d");
+    expect(cache.mayLack()).toBe(true);
+  });
+});
+
 describe("forgetting", () => {
   test("one device, a tenant, all", () => {
     const { cache, put, has } = cached();
