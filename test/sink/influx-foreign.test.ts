@@ -82,6 +82,14 @@ describe("QuestDB", () => {
     expect(await influx.sink.probe()).toMatch(/QuestDB at .*the tenant is a tag.*stored twice/);
   });
 
+  test("times that it makes one are moved apart, for with its deduplication one reading would stay", async () => {
+    const server = using(startQuestDb());
+    const influx = open({ url: server.url, api: "questdb" });
+    const eventMs = 1_789_000_000_000;
+    await influx.deliver([1_000, 1_400, 1_999, 2_400].map((eventNs, i) => event(i, { eventMs, eventNs })));
+    expect(server.rows.map(({ time }) => time % 1_000_000n)).toEqual([1_000n, 2_000n, 3_000n, 4_000n]);
+  });
+
   test("what it refuses costs the lines that have it, mostly before they are sent", async () => {
     const server = using(startQuestDb());
     const influx = open({ url: server.url, api: "questdb", timeDistanceMaxDays: 0 });

@@ -63,9 +63,12 @@ describe.skipIf(why !== "")(why === "" ? "VictoriaMetrics" : `VictoriaMetrics (s
     await influx.dispose();
   });
 
-  test("readings at one time are moved by the least that it keeps: with its deduplication one of them stayed", async () => {
+  test("readings that are at one time for it are moved by the least that it keeps: with its deduplication one of them stayed", async () => {
     const influx = openInflux({ url: server.url, api: "victoriametrics" });
-    const batch = Array.from({ length: 5 }, (_, i) => ({ ...reading(i + 1, "a", { v: i }), eventMs: nowMs }));
+    const batch = Array.from({ length: 5 }, (_, i) => ({
+      ...reading(i + 1, "a", { v: i }),
+      ...{ eventMs: nowMs, eventNs: (i >> 1) * 400_000 },
+    }));
     expect(await influx.deliver(batch)).toEqual({ delivered: 5, ignored: 0, refused: 0 });
     const stored = (await server.samples(5)).map(({ value, ms }) => [value, ms - nowMs]);
     expect(stored.toSorted()).toEqual([0, 1, 2, 3, 4].map((i) => [i, i]));

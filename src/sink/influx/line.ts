@@ -151,7 +151,7 @@ export function encodeLine(
     names: areEqual(names, series.names) ? series.names : names,
     fields,
     ms: msOf(entry, grammar),
-    ns: entry.eventNs,
+    ns: nsOf(entry, grammar),
     news: made.news,
     misfit: made.misfit,
   };
@@ -216,6 +216,9 @@ export function msOf(entry: Entry, { fromMs }: Grammar): number {
   const years = `${new Date(fromMs).getUTCFullYear()} to 2262-04-11T23:40:00Z`;
   throw new Unwritable(`event time ${ms} ms is outside of ${years}, which is what the database can hold`);
 }
+
+/** Within the ms of an event, as the server keeps it: what it would make one time must be seen to be one. */
+export const nsOf = ({ eventNs: ns }: Entry, { stepNs }: Grammar) => (stepNs === 1 ? ns : ns - (ns % stepNs));
 
 export type TypeHints = ReadonlyMap<string, ColumnType>;
 

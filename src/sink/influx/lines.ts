@@ -8,6 +8,7 @@ import {
   encodeLine,
   endMs,
   msOf,
+  nsOf,
   textOf,
   type Grammar,
   type Line,
@@ -168,7 +169,7 @@ class ScannedLine implements Made {
   }
 
   get ns(): number {
-    return this.entry.eventNs;
+    return nsOf(this.entry, this.grammar);
   }
 
   get news(): null {
