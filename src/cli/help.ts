@@ -63,6 +63,12 @@ export function topicHelp(
   return jsonLine(topic.json());
 }
 
+/** What has an entry of its own. */
+export const entryNames: readonly string[] = [
+  ...allSettings.map(({ name }) => name),
+  ...reasons.map(({ code }) => code),
+];
+
 /** One setting or reason, as the log, /stats or a reject names it. */
 function entryNamed(words: string): Omit<Topic, "summary"> | undefined {
   const name = words.replace(/^(settings|reasons) /, "").toUpperCase();

@@ -5,6 +5,7 @@
  * that a test sees everything and src/main.ts stays the only place that exits.
  */
 import { wrapped } from "../config/print-settings.ts";
+import { nearest } from "../config/unknown.ts";
 import { CommanderError, Command as Words, Help } from "commander";
 import { explain } from "../core/log/log.ts";
 import { masked } from "../core/text/mask.ts";
@@ -24,7 +25,7 @@ import { deadLetters } from "./review/dead-letters.ts";
 import { demo } from "./demo/index.ts";
 import { devices } from "./devices/index.ts";
 import { withSettings } from "./environment.ts";
-import { topicHelp, topics } from "./help.ts";
+import { entryNames, topicHelp, topics } from "./help.ts";
 import { health } from "./health.ts";
 import { mappings } from "./mappings/index.ts";
 import { events } from "./events.ts";
@@ -203,11 +204,20 @@ function attachHelp(program: Words, context: Context): void {
     let found = program;
     for (const word of asked) {
       const next = found.commands.find((command) => command.name() === word);
-      if (next === undefined) throw new UsageError(`there is no help on "${asked.join(" ")}"`);
+      if (next === undefined) throw new UsageError(noHelpOn(asked.join(" "), program));
       found = next;
     }
     found.outputHelp();
   });
+}
+
+function noHelpOn(asked: string, { commands: known }: Words): string {
+  const names = known.flatMap((one) => [
+    one.name(),
+    ...one.commands.map((inner) => `${one.name()} ${inner.name()}`),
+  ]);
+  const meant = nearest(asked, [...Object.keys(allTopics), ...names, ...entryNames]);
+  return `there is no help on "${asked}"${meant === undefined ? "" : `; did you mean ${meant}?`}`;
 }
 
 function report(error: unknown, context: Context): number {

@@ -108,10 +108,10 @@ const ofTheProcess =
 const placeText = ({ path, line }: Place) => (line === undefined ? path : `${path}, line ${line}`);
 
 /**
- * The setting that a name was probably meant to be: at most one letter in five differs, ignoring case and
+ * The one of those known, most of them settings, that a name was probably meant to be: at most one letter in five differs, ignoring case and
  * underscores.
  */
-function nearest(name: string, known: readonly string[]): string | undefined {
+export function nearest(name: string, known: readonly string[]): string | undefined {
   if (name.endsWith("_FILE") && known.includes(name.slice(0, -"_FILE".length))) return name.slice(0, -5);
   const plain = bare(name);
   return known

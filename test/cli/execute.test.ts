@@ -65,6 +65,19 @@ describe("usage", () => {
     });
   });
 
+  test.each([
+    ["MQTT_ULR", "MQTT_URL"],
+    ["DATABASE_URL_FILE", "DATABASE_URL"],
+    ["token_invald", "TOKEN_INVALID"],
+    ["device", "devices"],
+    ["devices lst", "devices list"],
+    ["alert", "alerts"],
+  ])("help on %s: did you mean %s?", async (asked, meant) => {
+    const { code, err } = await sluice("help", ...asked.split(" "));
+    expect(code).toBe(2);
+    expect(err).toContain(`there is no help on "${asked}"; did you mean ${meant}?`);
+  });
+
   test("help on a command within a group names its options", async () => {
     const { code, out } = await sluice("help", "devices", "add");
     expect(code).toBe(0);

@@ -121,6 +121,18 @@ describe.skipIf(promtoolAbsent !== "")(`with promtool ${promtoolAbsent}`, () => 
   });
 });
 
+test("the job that the head of the rules shows is the one that SluiceDown asks for", () => {
+  const shown = alertRules()
+    .split("\n")
+    .filter((line) => line.startsWith("# ") || line.startsWith("#   "))
+    .slice(1)
+    .map((line) => line.slice(2));
+  const { scrape_configs: jobs } = Bun.YAML.parse(shown.join("\n")) as {
+    scrape_configs: { job_name: string }[];
+  };
+  expect(alerts.find(({ name }) => name === "SluiceDown")?.expr).toContain(`job="${jobs[0]?.job_name}"`);
+});
+
 test("the rules name metrics that exist", () => {
   for (const { name, expr } of alerts)
     for (const metric of used(expr)) expect(names.has(metric) ? "" : `${name}: ${metric}`).toBe("");

@@ -186,7 +186,14 @@ export const alerts: readonly Alert[] = [
   },
 ];
 
-/** A file for `rule_files` of Prometheus. */
+/** SluiceDown knows the gateways by the name of their job: under another one it would be silent. */
+const head = `# A file for rule_files of Prometheus. SluiceDown wants the job of the gateways to have this name:
+# scrape_configs:
+#   - job_name: sluice
+#     static_configs:
+#       - targets: ["127.0.0.1:8080"]
+`;
+
 export function alertRules(): string {
   const rules = alerts.map(({ name, expr, lasts, severity, summary, runbook }) => ({
     alert: name,
@@ -195,5 +202,5 @@ export function alertRules(): string {
     labels: { severity },
     annotations: { summary, runbook },
   }));
-  return Bun.YAML.stringify({ groups: [{ name: "sluice", rules }] }, null, 2);
+  return head + Bun.YAML.stringify({ groups: [{ name: "sluice", rules }] }, null, 2);
 }
