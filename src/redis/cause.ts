@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { explain } from "../core/log/log.ts";
+import { unreachedText } from "../core/net/unreached.ts";
 import type { Endpoint } from "./redis-settings.ts";
 
 const answerWithinMs = 2_000;
@@ -60,6 +61,7 @@ export function causeOf(endpoint: Endpoint, clock: Clock): Promise<string | unde
 /** Of a refusal and of a socket that is not there Bun says the same; only the code tells. */
 function withCode(error: unknown): string {
   const [text, code] = [explain(error), String(Object(error)["code"] ?? "")];
+  if (code === "ECONNREFUSED") return `it ${unreachedText}`;
   return text.includes(code) ? text : `${text} (${code})`;
 }
 

@@ -8,6 +8,18 @@ const ca =
 test.each([
   ["Unable to connect. Is the computer able to access the url?", "cannot connect"],
   [
+    "ECONNREFUSED: Unable to connect. Is the computer able to access the url?",
+    "it refuses the connection (ECONNREFUSED): nothing listens there",
+  ],
+  [
+    "EHOSTUNREACH: Was there a typo in the url or port?",
+    "it cannot be reached (EHOSTUNREACH): its host or the network is down",
+  ],
+  [
+    "connect ECONNREFUSED 10.0.0.1:5432",
+    "10.0.0.1:5432 refuses the connection or cannot be reached (ECONNREFUSED): nothing listens there, or its host or the network is down",
+  ],
+  [
     "The socket connection was closed unexpectedly. For more information, pass `verbose: true` in the second argument to fetch()",
     "The socket connection was closed unexpectedly.",
   ],
@@ -19,7 +31,7 @@ test.each([
   ["getaddrinfo EAI_AGAIN db.example", "the name server does not answer for db.example"],
   ["read ECONNRESET", "the connection was closed from there (ECONNRESET)"],
   ["write EPIPE", "the connection was closed from there (EPIPE)"],
-  ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer as PostgreSQL does"],
+  ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer, or not as PostgreSQL does"],
   ['Malformed_HTTP_Response fetching "http://db:22/ping".', "what listens there does not speak HTTP"],
   [
     "error:100000f7:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",

@@ -5,6 +5,7 @@
  */
 import pino from "pino";
 import { descriptorsTrouble } from "../memory/descriptors.ts";
+import { refusedText, unreachedText } from "../net/unreached.ts";
 import { forPrograms, type LogForm } from "./form.ts";
 import { logOutput, type LogOutput } from "./output.ts";
 import { masked, maskedIn } from "../text/mask.ts";
@@ -70,14 +71,19 @@ export function explain(error: unknown): string {
 
 /** Words of the runtime for who programs with it, and what an operator can act on. */
 const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
+  [/ECONNREFUSED: (?:Unable to connect\. Is|Was there a typo in) .*\?$/, `it ${refusedText}`],
+  [
+    /(E(?:HOST|NET)UNREACH|ETIMEDOUT): (?:Unable to connect\. Is|Was there a typo in) .*\?$/,
+    "it cannot be reached ($1): its host or the network is down",
+  ],
   [/(?:Unable to connect\. Is|Was there a typo in) .*\?$/, "cannot connect"],
   [/getaddrinfo ENOTFOUND (\S+)$/, "the host name $1 does not resolve"],
   [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
-  [/connect (ECONNREFUSED) (\S+)$/, "$2 refuses the connection ($1): nothing listens there"],
+  [/connect ECONNREFUSED (\S+)$/, `$1 ${unreachedText}`],
   [/(?:read|write) (ECONNRESET|EPIPE)$/, "the connection was closed from there ($1)"],
   [/Malformed_HTTP_Response fetching .*$/, "what listens there does not speak HTTP"],
   [/write CONNECTION_CLOSED \S+$/, "the connection was closed from there"],
-  [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer as PostgreSQL does"],
+  [/write CONNECT_TIMEOUT (\S+)$/, "$1 does not answer, or not as PostgreSQL does"],
   [/a message of \d+ bytes \(B\) is not supported$/, "what listens there does not speak PostgreSQL"],
   [
     /^authentication \d+ \(B\) is not supported$/,

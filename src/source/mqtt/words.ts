@@ -6,6 +6,7 @@
  */
 import type { IConnackPacket } from "mqtt";
 import { explain } from "../../core/log/log.ts";
+import { unreachedText } from "../../core/net/unreached.ts";
 import { type MqttSettings, type MqttVersion, sessionExpiryOf } from "./options.ts";
 import type { Subscribed } from "./subscribe.ts";
 
@@ -67,7 +68,7 @@ const reasonTexts: Readonly<Record<number, string>> = {
 const untrustedText = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
 export const resetText = "reset the connection";
 const systemErrors: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "refuses the connection: nothing listens there",
+  ECONNREFUSED: unreachedText,
   ECONNRESET: resetText,
   EPIPE: resetText,
   ETIMEDOUT: "does not answer",
@@ -93,7 +94,8 @@ export function describeFailure(error: unknown, place: string): string {
   if (typeof code === "number")
     return `${place} ${reasonTexts[code] ?? `ended the connection with reason code ${code}`}`;
   const known = code === undefined ? undefined : systemErrors[code];
-  if (known !== undefined) return `${place} ${known}`;
+  // An error of ours, so that a lack of descriptors is named, which Bun takes for a refusal.
+  if (known !== undefined) return explain(new Error(`${place} ${known}`));
   const said = explain(error);
   if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
   if (said.startsWith("Invalid header flag bits"))

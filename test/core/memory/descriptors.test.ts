@@ -13,6 +13,7 @@ const script = `
   import { closeSync, openSync } from "node:fs";
   import { createServer, connect } from "node:net";
   import { explain } from "${source}/core/log/log.ts";
+  import { describeFailure } from "${source}/source/mqtt/words.ts";
   import { openPostgres } from "${source}/store/postgres/postgres-client.ts";
   const server = createServer(() => {});
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
@@ -23,13 +24,14 @@ const script = `
   const sides = {
     postgres: () => db.query("asking", (sql) => sql\`select 1\`),
     socket: () => new Promise((resolve, reject) => connect(port, "127.0.0.1").on("connect", resolve).on("error", reject)),
+    mqtt: () => sides.socket().catch((error) => { throw describeFailure(error, "mqtt://b"); }),
     http: () => fetch("http://127.0.0.1:" + port, { signal: AbortSignal.timeout(5000) }),
     well: () => none.query("asking", (sql) => sql\`select 1\`),
   };
   const taken = [];
   const said = {};
   try { for (;;) taken.push(openSync("/dev/null", "r")); } catch {}
-  for (const name of ["postgres", "socket", "http"]) said[name] = await sides[name]().then(() => "", explain);
+  for (const name of ["postgres", "socket", "mqtt", "http"]) said[name] = await sides[name]().then(() => "", explain);
   for (const fd of taken) closeSync(fd);
   said.well = await sides.well().then(() => "", explain);
   process.stdout.write(JSON.stringify(said));
@@ -45,7 +47,7 @@ test("an error says that this process has no descriptor left, and blames no serv
   ]);
   expect([await child.exited, err]).toEqual([0, ""]);
   const said = JSON.parse(out) as Record<string, string>;
-  for (const side of ["postgres", "socket", "http"])
+  for (const side of ["postgres", "socket", "mqtt", "http"])
     expect([side, said[side]]).toEqual([side, expect.stringContaining("no file descriptor left (EMFILE)")]);
   expect(said["well"]).toContain("ECONNREFUSED");
   expect(said["well"]).not.toContain("descriptor");

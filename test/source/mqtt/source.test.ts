@@ -203,7 +203,7 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
 
 test("probe: a missing broker is one sentence", async () => {
   await expect(probeMqtt(settingsFor(1))).rejects.toThrow(
-    "mqtt://127.0.0.1:1 refuses the connection: nothing listens there",
+    "mqtt://127.0.0.1:1 refuses the connection or cannot be reached (ECONNREFUSED): nothing listens there",
   );
 });
 

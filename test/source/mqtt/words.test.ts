@@ -14,7 +14,7 @@ const say = (error: unknown) => describeFailure(error, "mqtt://b:1883");
 
 describe("describeFailure", () => {
   test.each([
-    ["refuses the connection: nothing listens there", coded("ECONNREFUSED")],
+    ["nothing listens there, or its host or the network is down", coded("ECONNREFUSED")],
     ["cannot be found: its host name does not resolve", coded("ENOTFOUND")],
     ["MQTT_TLS_CA", coded("DEPTH_ZERO_SELF_SIGNED_CERT")],
     ["a certificate for another host name", coded("ERR_TLS_CERT_ALTNAME_INVALID")],

@@ -46,7 +46,7 @@ test("a port where nothing listens, or another program, is said in these words",
     socket: { open: (socket) => void socket.end(), data() {} },
   });
   for (const [port, words] of [
-    [await freePort(), "refuses the connection (ECONNREFUSED): nothing listens there"],
+    [await freePort(), "refuses the connection or cannot be reached (ECONNREFUSED): nothing listens there"],
     [http.port, "what listens there does not speak PostgreSQL"],
     [closing.port, "the connection was closed"],
   ] as const) {
