@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { all, event, eventsOfNow as events, reading } from "../contract/entries.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { influxdAvailable, startInfluxd, type Influxd } from "../kit/influxd.ts";
-import { openInflux } from "../kit/influxsink.ts";
+import { openInflux, outage } from "../kit/influxsink.ts";
 
 const ends = endsAfterEach();
 
@@ -83,6 +83,16 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     expect(error).toHaveProperty("message", expect.stringContaining("INFLUX_RETENTION"));
     await server.query(`CREATE DATABASE "${database}"`);
     expect(await influx.deliver(events(1, 2))).toEqual(all(2));
+  });
+
+  test("a database that was created here and is dropped is created again at once: no alarm that asks for what is set", async () => {
+    const { database, influx } = start();
+    await influx.deliver(events(1, 2));
+    await server.query(`DROP DATABASE "${database}"`);
+    const error = await outage(influx.deliver(events(3, 4)));
+    expect(error.message).toContain(`database ${database} was deleted, and is created again`);
+    expect([error.alarm, error.retryAfterMs]).toEqual([false, 0]);
+    expect(await influx.deliver(events(3, 4))).toEqual(all(2));
   });
 
   test("a type conflict costs the line that has it, and no other", async () => {

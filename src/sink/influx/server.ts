@@ -146,6 +146,7 @@ export function createServer(options: ServerOptions): Target {
     plain: Uint8Array<ArrayBuffer>,
     signal: AbortSignal,
   ): Promise<Verdict> {
+    const wasThere = created.has(database);
     const parked = await ensure(found, database, signal);
     if (parked !== undefined) return parked;
     const isPacked = takesGzip && plain.length > gzipBytesMin;
@@ -173,9 +174,10 @@ export function createServer(options: ServerOptions): Target {
     const verdict = judgeAnswer(answer, found.kind, clock.wallMs());
     const denied = created.get(database);
     if (answer.status === 404) forget(database);
-    if (answer.status !== 404 || denied === undefined || denied === null || verdict.kind !== "away")
-      return verdict;
-    return { ...verdict, why: `${verdict.why}; ${denied}` };
+    if (answer.status !== 404 || denied === undefined || verdict.kind !== "away") return verdict;
+    if (denied !== null) return { ...verdict, why: `${verdict.why}; ${denied}` };
+    // Somebody deleted it; if it is created again and still not found, the next answer is an alarm.
+    return wasThere ? { ...verdict, why: goneWords(database), retryAfterMs: 0, alarm: false } : verdict;
   }
 
   async function probeShared(server: Api): Promise<string> {
@@ -265,6 +267,9 @@ export function createServer(options: ServerOptions): Target {
     close: () => Promise.resolve(),
   };
 }
+
+const goneWords = (database: string) =>
+  `HTTP 404: database ${database} was deleted, and is created again because INFLUX_RETENTION is set`;
 
 function sharedWords({ kind, label }: Api): string {
   const texts = kind === "victoriametrics" ? ", and text is left out" : "";
