@@ -1,15 +1,7 @@
 /** The auth cache on disk, if the disk does not take it, or has damaged it. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import {
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../src/config/index.ts";
@@ -17,6 +9,7 @@ import { systemClock } from "../../src/core/clock.ts";
 import { createClosers } from "../../src/core/closers.ts";
 import { openDevices } from "../../src/gateway/devices.ts";
 import { aDevice } from "../kit/builders.ts";
+import { openFiles } from "../kit/open-files.ts";
 import { recordingLog } from "../kit/source.ts";
 import { localRegistry } from "../kit/stores.ts";
 
@@ -66,12 +59,6 @@ test("that it cannot be kept is logged once until it can", async () => {
   await stop();
   await end();
 });
-
-const openFiles = () =>
-  readdirSync("/proc/self/fd").flatMap((fd) => {
-    const at = `/proc/self/fd/${fd}`;
-    return lstatSync(at, { throwIfNoEntry: false }) ? [readlinkSync(at)] : [];
-  });
 
 test.each([
   ["is no database", () => Buffer.alloc(8_192, 7)],

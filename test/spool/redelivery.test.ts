@@ -1,8 +1,9 @@
 /** The redelivery window in memory, and the dead letters beside the groups. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { Address, addresses } from "../../src/core/address.ts";
 import { redeliveryKey } from "../../src/core/redelivery-key.ts";
 import type { TestMessage } from "../kit/builders.ts";
-import { RedeliveryWindow, unproven } from "../../src/spool/redelivery.ts";
+import { ownerOf, RedeliveryWindow, unproven } from "../../src/spool/redelivery.ts";
 import { RetainedTopics, retainedTopicsMax } from "../../src/spool/retained.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { aDeviceMessage } from "../kit/intake.ts";
@@ -90,6 +91,34 @@ describe("the redelivery window", () => {
     const again: TestMessage = { ...message, dup: true, receivedMs: 5 };
     expect(redeliveryKey(again)).toBe(redeliveryKey(message));
     expect(new Set([message, ...others].map(redeliveryKey)).size).toBe(5);
+  });
+});
+
+describe("a sender whose address is kept", () => {
+  /** Each asked twice: what the first finds is kept. */
+  const twice = <T>(ask: () => T): T[] => [ask(), ask()];
+
+  test("has the keys that it had before, so that the window of an earlier run knows them", () => {
+    for (const deviceId of ["kept-1", "kept-2"]) {
+      const message = { ...aDeviceMessage(1, deviceId), sender: "" };
+      const before = redeliveryKey(message);
+      addresses.keep(new Address(message.topic, "acme", deviceId, "telemetry", true));
+      expect(twice(() => redeliveryKey(message))).toEqual([before, before]);
+    }
+  });
+
+  test("has the share that it had before, each device its own, and what proved nothing the one of all such", () => {
+    const owners = [anEntry(), anEntry({ deviceId: "other" }), anEntry({ tenantId: "other" })].map(
+      (event) => {
+        const address = new Address(event.topic, event.tenantId, event.deviceId, event.msgType, true);
+        const before = ownerOf(event);
+        expect(twice(() => ownerOf({ ...event, address }))).toEqual([before, before]);
+        return before;
+      },
+    );
+    owners.push(ownerOf(anEntry({ kind: "reject" })));
+    expect(owners.at(-1)).toBe(unproven);
+    expect(new Set(owners).size).toBe(4);
   });
 });
 

@@ -83,6 +83,18 @@ test("a topic that its URL names is known before the body; a device's has an add
   ]);
 });
 
+test("a message of a batch is placed by the names in it, and a number is one too", () => {
+  const { sent } = routeOf({ url: "/ingest/v1/batch", method: "POST" });
+  const names = { tenant_id: "acme", device_id: 17, msg_type: true };
+  expect([...sent(Buffer.from(JSON.stringify([names])), 8192)]).toEqual([
+    {
+      topic: "tenant/acme/device/17/",
+      address: { tenantId: "acme", deviceId: "17", msgType: "" },
+      payload: Buffer.from(JSON.stringify(names)),
+    },
+  ]);
+});
+
 test.each([
   [{ authorization: "Bearer abc" }, "abc"],
   [{ authorization: "bearer   abc  " }, "abc"],
