@@ -64,6 +64,12 @@ function layOut(dir: string, program: string, texts: PackageTexts): void {
 const unit = "sluice.service";
 const saysWhy = `echo "sluice did not start: journalctl -u sluice says why" >&2`;
 
+/** What `sluice install` wrote takes precedence over the package's unit, so that program would run on, whatever the package brings. One that is masked is no file. */
+const saysWhatRuns = `if [ -f /etc/systemd/system/${unit} ]; then
+  echo "sluice: /etc/systemd/system/${unit} (of sluice install) runs in place of this package's; to change over, settings and data stay: /usr/local/bin/sluice uninstall && systemctl enable --now sluice" >&2
+fi
+`;
+
 /**
  * As debhelper writes them, so that dpkg's own records say whether an administrator disabled the service: an upgrade
  * then neither enables nor starts it.
@@ -72,7 +78,7 @@ const maintainerScripts: Readonly<Record<string, string>> = {
   postinst: `#!/bin/sh
 set -e
 [ "$1" = configure ] || exit 0
-deb-systemd-helper unmask ${unit} >/dev/null || true
+${saysWhatRuns}deb-systemd-helper unmask ${unit} >/dev/null || true
 if deb-systemd-helper --quiet was-enabled ${unit}; then
   deb-systemd-helper enable ${unit} >/dev/null || true
 else
@@ -101,7 +107,7 @@ exit 0
 };
 
 /** rpm passes how many of the package there will be: 1 at the first installation. */
-const rpmStarted = `if [ -d /run/systemd/system ]; then
+const rpmStarted = `${saysWhatRuns}if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
   if [ "$1" = 1 ]; then
     systemctl enable sluice

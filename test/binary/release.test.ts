@@ -110,12 +110,16 @@ describe.skipIf(noDpkg !== "")(`the Debian package ${noDpkg}`, () => {
       ...mounts,
       "mount -t tmpfs tmpfs /run",
       `dpkg -i ${file}`,
+      `touch /etc/systemd/system/sluice.service && dpkg -i ${file} && rm /etc/systemd/system/sluice.service`,
       "sluice --version && man -w sluice && test -e /etc/sluice/sluice.env",
       "dpkg -r sluice && test ! -e /usr/bin/sluice && test -e /etc/sluice/sluice.env",
       "dpkg --purge sluice && test ! -e /etc/sluice && test ! -L /etc/systemd/system/multi-user.target.wants/sluice.service && echo gone",
     ].join(" && ");
     const said = output("unshare", "--mount", "bash", "-c", script);
     expect(said).toContain("sluice 0.");
+    expect(
+      said.match(/runs in place of this package's; .*: \/usr\/local\/bin\/sluice uninstall /g),
+    ).toHaveLength(1);
     // What goes to standard error (deb-systemd-helper names the link that it makes) comes after it.
     expect(said).toContain("\ngone\n");
   });
