@@ -30,8 +30,8 @@ const passing = new Set(["READONLY", "OOM", "NOREPLICAS", "MISCONF"]);
 /** The connection leads to a server that is no use any more. */
 const leaveFor = new Set(["READONLY", "MASTERDOWN", "LOADING", "NOAUTH"]);
 
-/** So Redis 7 says within a script what is NOPERM outside of one. */
-const deniedInScript = /^(ERR )?The user executing the script can't/;
+/** So Redis 7 says within a script what is NOPERM outside of one; the second since 7.2, and Valkey. */
+const deniedInScript = /^(ERR )?(The user executing the script can't|ACL failure in script)/;
 
 function firstWord(error: unknown): string {
   if (error instanceof Error && deniedInScript.test(error.message)) return "NOPERM";

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
+import { asOutage } from "../../src/redis/redis-words.ts";
 import type { RedisValues } from "../../src/redis/redis-settings.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { freePort } from "../kit/port.ts";
@@ -16,6 +17,18 @@ import { makeCertificates } from "../kit/tls.ts";
 import { until } from "../kit/until.ts";
 
 setDefaultTimeout(60_000);
+
+test.each([
+  "ERR The user executing the script can't run this command or subcommand script: f1, on @user_script:1.",
+  "ERR ACL failure in script: User a has no permissions to run the 'zadd' command script: f1, on @user_script:1.",
+])("a right that a script lacks wants a person, in the words of 7.0 and of 7.2 and later: %s", (said) => {
+  const outage = asOutage("h:1", new Error(said));
+  expect([outage.alarm, outage.message]).toEqual([
+    true,
+    expect.stringContaining("the ACL user lacks a right"),
+  ]);
+});
+
 const why = redisAvailable();
 
 describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped: ${why})`}`, () => {
