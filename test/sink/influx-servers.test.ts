@@ -91,7 +91,7 @@ describe("version 2", () => {
     const { server, influx } = start("30d");
     await influx.deliver(events(1, 2));
     server.buckets.clear();
-    await expect(influx.deliver(events(3, 4))).rejects.toThrow("not found");
+    await expect(influx.deliver(events(3, 4))).rejects.toThrow("was deleted, and is created again");
     expect(await influx.deliver(events(3, 4))).toEqual(all(2));
   });
 
