@@ -1,0 +1,77 @@
+/**
+ * What a power cut may not take is on the disk before anybody is told so. strace stands between the program and the kernel, for no test
+ * can cut the power, and a kill leaves to the kernel what was written.
+ */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { durableWorks } from "../../kit/durable-works.ts";
+
+const program = fileURLToPath(import.meta.resolve("../../kit/durable-works.ts"));
+const strace = Bun.which("strace");
+
+let directory = "";
+beforeEach(() => (directory = realpathSync(mkdtempSync(join(tmpdir(), "sluice-power-")))));
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** The system calls of a work that write, flush or rename, in order. */
+function callsOf(name: string): string[] {
+  const trace = join(directory, "trace");
+  const calls =
+    "write,pwrite64,writev,pwritev,pwritev2,ftruncate,copy_file_range,sendfile,fsync,fdatasync,rename,renameat,renameat2,mkdir";
+  const words = ["-f", "-y", "-s0", "-qq", `-etrace=${calls}`, `-o${trace}`];
+  const { exitCode, stderr } = Bun.spawnSync([
+    strace ?? "",
+    ...words,
+    process.execPath,
+    program,
+    name,
+    join(directory, "data"),
+  ]);
+  expect({ exitCode, said: exitCode === 0 ? "" : stderr.toString() }).toEqual({ exitCode: 0, said: "" });
+  const lines = readFileSync(trace, "utf8").split("\n");
+  const at = (mark: string) => lines.findIndex((line) => line.includes(`mkdir("${directory}/${mark}"`));
+  expect(at("begun")).toBeGreaterThan(0);
+  return lines.slice(at("begun") + 1, at("done"));
+}
+
+/** The file that a call is on: by its name, or the last that it has open, which a copy goes to. */
+function pathOf(line: string): string {
+  const [, call = "", given = ""] = /^\d+ +(\w+)\((.*)\)/.exec(line) ?? [];
+  if (call.startsWith("rename")) return /"([^"]*)"/.exec(given)?.[1] ?? "";
+  const [first = "", ...others] = [...given.matchAll(/\d+<(\/[^>]*)>/g)].map(([, path = ""]) => path);
+  return call === "copy_file_range" ? (others.at(-1) ?? "") : first;
+}
+
+/** Made anew at each start, and empty or worthless after it. */
+const forgettable = /-shm$|\/spool\.lock-journal$/;
+
+/** What a power cut would take: what was renamed, or told of, before it was flushed. */
+function atRisk(calls: readonly string[]): string[] {
+  const unflushed = new Set<string>();
+  const early: string[] = [];
+  for (const line of calls) {
+    const path = pathOf(line);
+    if (!path.startsWith(directory) || forgettable.test(path)) continue;
+    if (/sync\(/.test(line)) unflushed.delete(path);
+    else if (!line.includes(" rename")) unflushed.add(path);
+    else if (unflushed.has(path)) early.push(path);
+  }
+  return [...early, ...unflushed];
+}
+
+/** Directories of which the names must be there, too, for nothing else says that the file is. */
+const newIn: Readonly<Record<string, readonly string[]>> = {
+  lines: ["data"],
+  backup: ["copy/of-it", "copy", ""],
+};
+
+test.skipIf(strace === null).each(durableWorks)("%s: nothing is left to the kernel", (name) => {
+  const calls = callsOf(name);
+  const flushed = calls.filter((line) => /sync\(/.test(line)).map(pathOf);
+  expect(flushed).not.toEqual([]);
+  for (const each of newIn[name] ?? []) expect(flushed).toContain(join(directory, each).replace(/\/$/, ""));
+  expect(atRisk(calls)).toEqual([]);
+});
