@@ -198,7 +198,8 @@ describe.skipIf(canUnshare !== "")(`the service of a host ${canUnshare}`, () => 
   });
 
   test.each([
-    ["is no Sluice", () => "/bin/true", "is not a Sluice that runs on this host"],
+    ["is no Sluice", () => "/bin/true", "is not a Sluice that runs on this host (if it should be one, copy"],
+    ["may not be run", () => "/etc/passwd", "runs on this host (`chmod +x /etc/passwd`; if that"],
     ["is not there", () => "/nowhere", "is not a Sluice that runs on this host"],
     [
       "knows only an older format of the spool",

@@ -154,8 +154,16 @@ function askedOf(context: Context, file: string): Asked {
     const { stdout } = Bun.spawnSync(words, { env, stdin: "ignore", timeout: programMs });
     return asked.parse(JSON.parse(stdout.toString()));
   } catch (cause) {
-    throw new Error(`${file} is not a Sluice that runs on this host`, { cause });
+    throw new Error(`${file} is not a Sluice that runs on this host${cureOf(file, cause)}`, { cause });
   }
+}
+
+/** A browser, curl and scp give no right to run what they bring, and may bring a part of it. */
+function cureOf(file: string, cause: unknown): string {
+  if (cause instanceof SyntaxError)
+    return " (if it should be one, copy it again: it may have been cut short)";
+  if ((cause as NodeJS.ErrnoException).code !== "EACCES") return "";
+  return ` (\`chmod +x ${file}\`; if that does not help, copy it to a disk that is not mounted noexec)`;
 }
 
 /** @throws if the existing spool has a newer format than the new executable knows */
