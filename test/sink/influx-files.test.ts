@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -95,6 +96,17 @@ test("after a crash the torn line is cut, the rest is closed, and what was being
   expect(lines(directory).map((line) => "point" in line)).toEqual([true, true, true, true]);
 });
 
+test("a file that somebody else put there may be larger than memory", async () => {
+  const { directory, influx } = start();
+  mkdirSync(directory);
+  const path = join(directory, "others.lp");
+  writeFileSync(path, "telemetry,device_id=d1,site_id=s v=1 1\n");
+  truncateSync(path, 4_400_000_000);
+  await influx.deliver(events(1, 3));
+  await influx.sink.close();
+  expect(lines(directory)).toHaveLength(4);
+});
+
 test("a closed file that was not compressed keeps its name, also where another cannot be closed at first", async () => {
   const { directory, influx } = start();
   mkdirSync(join(directory, "telemetry_z.lp"), { recursive: true });
@@ -137,6 +149,30 @@ test.skipIf(!mountable)(
       expect(() => writeFileSync(join(directory, "others"), new Uint8Array(2_000_000))).toThrow("ENOSPC");
       await influx.sink.close();
       expect(names(directory)).toEqual(["others", expect.stringMatching(/^telemetry_acme-.*\.lp$/)]);
+    } finally {
+      Bun.spawnSync(["umount", "-l", directory]);
+    }
+  },
+);
+
+test.skipIf(!mountable || Bun.which("chattr") === null)(
+  "half of a line that a full disk took, and gave back only later, is not in the file (needs the right to mount a tmpfs, and chattr)",
+  async () => {
+    const { directory, influx } = start();
+    mkdirSync(directory);
+    const run = (...words: string[]) => expect(Bun.spawnSync(words).success).toBe(true);
+    run("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", directory);
+    try {
+      const file = join(directory, "telemetry_acme.lp");
+      await influx.deliver(events(1, 3));
+      // It takes what is appended, and is not cut.
+      run("chattr", "+a", file);
+      await expect(influx.deliver(events(4, 1_000))).rejects.toThrow("cannot write lines to");
+      expect(readFileSync(file).at(-1)).not.toBe(10);
+      run("chattr", "-a", file);
+      run("mount", "-o", "remount,size=1m", directory);
+      await influx.deliver(events(4, 1_000));
+      expect(lines(directory).map((line) => "point" in line)).toEqual(Array(1_000).fill(true));
     } finally {
       Bun.spawnSync(["umount", "-l", directory]);
     }

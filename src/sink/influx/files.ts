@@ -18,10 +18,9 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
-  truncateSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -49,6 +48,8 @@ const halfPacked = ".lp.gz.tmp";
 export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: FilesOptions): Target {
   /** Databases with an open file, each with the timer that closes it by its age. */
   const open = new Map<string, Timer>();
+  /** The size before a write that failed: a disk that then takes none at all keeps half of a line until there is another try. */
+  const tornAt = new Map<string, number>();
   let packing = Promise.resolve();
   let serial = 0;
   let bytesSent = 0;
@@ -111,14 +112,17 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
   function append(database: string, body: Uint8Array) {
     const fd = openSync(currentOf(database), "a");
     try {
-      const before = fstatSync(fd).size;
+      const before = Math.min(fstatSync(fd).size, tornAt.get(database) ?? Number.POSITIVE_INFINITY);
       try {
+        if (tornAt.has(database)) ftruncateSync(fd, before);
         for (let at = 0; at < body.length;) at += writeSync(fd, body, at);
         fsyncSync(fd);
       } catch (error) {
+        tornAt.set(database, before);
         ftruncateSync(fd, before);
         throw error;
       }
+      tornAt.delete(database);
       return before + body.length;
     } finally {
       closeSync(fd);
@@ -169,11 +173,22 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
   };
 }
 
-/** @returns the bytes that are left */
+/** From its end, by pieces: one that somebody else put there may be larger than memory. @returns the bytes that are left */
 function cutTornLine(path: string): number {
-  const bytes = readFileSync(path).lastIndexOf("\n") + 1;
-  truncateSync(path, bytes);
-  return bytes;
+  const fd = openSync(path, "r+");
+  try {
+    const piece = Buffer.alloc(1_048_576);
+    let bytes = fstatSync(fd).size;
+    for (let lineFeed = -1; bytes > 0 && lineFeed < 0;) {
+      const from = Math.max(0, bytes - piece.length);
+      lineFeed = piece.subarray(0, readSync(fd, piece, 0, bytes - from, from)).lastIndexOf("\n");
+      bytes = from + lineFeed + 1;
+    }
+    ftruncateSync(fd, bytes);
+    return bytes;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Compresses `x.lp` to `x.lp.gz`, which appears whole or not at all: half of one would keep a full disk full. */
