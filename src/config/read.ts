@@ -69,6 +69,10 @@ export function readTable(table: Settings, env: Env, host: Host, written: Writte
     const path = isKeyFile(setting) ? text : "path" in raw ? raw.path : undefined;
     const exposure = path ? host.exposureOfSecret(path) : undefined;
     if (exposure !== undefined) warnings.push(`${name}: ${exposure}`);
+    for (const form of [name, `${name}_FILE`].filter((one) => isQuoted(env[one])))
+      warnings.push(
+        `${form}: the quotes around it are a part of the value (\`docker run --env-file\` leaves them); leave them out`,
+      );
     if (raw.unread !== undefined)
       warnings.push(`${raw.unread}: not read, since the credential ${credentialOf(name)} is given; unset it`);
     if ("mistake" in raw) mistakes.push({ name, text: raw.mistake });
@@ -142,6 +146,10 @@ function wrong(setting: Setting<unknown>, text: string | null, wanted = "another
   const { name, help } = setting;
   const fallback = setting.default === null ? "unset it" : `unset it for the default, ${setting.default}`;
   return `${name}=${shown(setting, text) ?? ""}: must be ${wanted}; correct it, or ${fallback}. ${help}`;
+}
+
+function isQuoted(text = ""): boolean {
+  return /^(["']).*\1$/.test(text.trim());
 }
 
 /** A setting's text, safe to print: no secret, and no password within a URL, even if the URL is broken. */

@@ -38,6 +38,15 @@ test.each([
   expect(said).not.toContain("hunter");
 });
 
+test.each([`"a b"`, "'a b'"])("what stands in quotes is taken so, and told: %s", (value) => {
+  const { warnings } = load({ MQTT_PASSWORD: value, INFLUXDB_TOKEN_FILE: '"/run/secret"', MQTT_TOPIC: `"'` });
+  expect(warnings).toEqual([
+    expect.stringMatching(/^MQTT_PASSWORD: the quotes around it are a part of the value/) as string,
+    expect.stringMatching(/^INFLUXDB_TOKEN_FILE: the quotes around it/) as string,
+  ]);
+  expect(warnings.join()).not.toContain("a b");
+});
+
 describe("reading", () => {
   test("an empty environment is a valid configuration", () => {
     const { config, warnings } = configOf(load({}));
