@@ -8,11 +8,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { execute } from "../../src/cli/index.ts";
+import { batchRows, bounded } from "../../src/cli/migrate/rows.ts";
 import { silentLog } from "../../src/core/log/log.ts";
 import { openLocalFile } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
 setDefaultTimeout(60_000);
+
+test("of large rows no more are read than fit one statement", () => {
+  const payload = "x".repeat(1_000_000);
+  let read = 0;
+  function* rows() {
+    for (; read < batchRows; read++) yield { id: read, payload };
+  }
+  expect(bounded(rows()).map(({ id }) => id)).toEqual([0, 1, 2]);
+  expect(read).toBeLessThan(5);
+});
 
 const unavailable = postgresAvailable();
 describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`, () => {

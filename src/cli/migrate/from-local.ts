@@ -15,7 +15,7 @@ import type { Postgres } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
 import { Spool } from "../../spool/spool.ts";
-import { batchRows, inParts, insert, noted, putNote, type Row } from "./rows.ts";
+import { batchRows, bounded, inParts, insert, noted, putNote, type Row } from "./rows.ts";
 
 export interface Moved {
   /** Rows per table that are in PostgreSQL now and were not there before. */
@@ -26,7 +26,6 @@ export interface Moved {
   readonly file: string;
 }
 
-const batchChars = 4_000_000;
 const refusedNamedMax = 100;
 
 /** Tables of events: the columns that move, and their types. The ids are made anew. */
@@ -109,7 +108,7 @@ async function moveEvents({ local, db, move, table, columns, refused, step }: Ev
     remember(refused, `${table}: rows that PostgreSQL refused in an earlier try: ${before.refused}`);
   let moved = 0;
   for (let after = before.seq; ;) {
-    const batch = bounded(select.all(after, batchRows));
+    const batch = bounded(select.iterate(after, batchRows));
     const last = batch.at(-1);
     if (last === undefined) return moved;
     const more = await put(batch);
@@ -139,13 +138,6 @@ function remember(refused: string[], row: string): void {
   if (refused.length < refusedNamedMax) refused.push(row);
 }
 
-/** The first rows, as many as fit one statement. */
-function bounded<T extends Row>(rows: readonly T[]): readonly T[] {
-  let chars = 0;
-  const count = rows.findIndex((row) => (chars += String(row["payload"]).length) > batchChars);
-  return count <= 0 ? rows.slice(0, count < 0 ? rows.length : 1) : rows.slice(0, count);
-}
-
 /** What PostgreSQL has already stays as it is there. */
 const keepTheirs = "on conflict do nothing";
 
@@ -169,7 +161,7 @@ async function moveDevices(local: Database, db: Postgres, refused: string[]): Pr
   let added = 0;
   let [tenant, device] = ["", ""];
   for (;;) {
-    const batch = select.all(tenant, device, batchRows);
+    const batch = bounded(select.iterate(tenant, device, batchRows));
     const last = batch.at(-1);
     if (last === undefined) return added;
     added += await inParts(

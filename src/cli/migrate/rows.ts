@@ -14,6 +14,19 @@ export type Row = Readonly<Record<string, string | number | null>>;
 
 /** Most rows of one statement. */
 export const batchRows = 2_000;
+const batchChars = 4_000_000;
+
+/** The first rows, as many as fit one statement; no more are read, for of large ones some thousand do not fit the memory. */
+export function bounded<T extends Row>(rows: Iterable<T>): readonly T[] {
+  const batch: T[] = [];
+  let chars = 0;
+  for (const row of rows) {
+    for (const value of Object.values(row)) chars += String(value).length;
+    if (batch.length > 0 && chars > batchChars) break;
+    batch.push(row);
+  }
+  return batch;
+}
 
 /**
  * Puts all rows at once; if the server refuses that, in halves, until the row that it refuses stands alone. An error
