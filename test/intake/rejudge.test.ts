@@ -1,8 +1,7 @@
 /** What was spooled unjudged: judged once the registry answers, in order, exactly once, whatever crashes in between. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { cpSync } from "node:fs";
 import { incompressible, littleRoom, readAll, settledTo, spoolKit } from "../kit/spool.ts";
-import { aRegistry, aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
+import { afterCrash, aRegistry, aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -16,12 +15,6 @@ function deferring(part: ReturnType<typeof intake>, count: number, devices = ["a
     for (const device of devices) part.port.receive(aDeviceMessage(++n, device));
   part.answer();
   part.ingest.flush();
-}
-
-function afterCrash(part: ReturnType<typeof intake>) {
-  const dataDir = kit.dir();
-  cpSync(part.dataDir, dataDir, { recursive: true });
-  return intake(kit, part.registry, dataDir);
 }
 
 describe("messages whose device could not be looked up", () => {
@@ -145,7 +138,7 @@ describe("a restart", () => {
     // Until one batch has been judged, and no further.
     first.spool.onAppend(() => (first.registry.available = false));
     await first.clock.pass(15_000);
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     expect(part.books.awaiting).toBeGreaterThan(0);
     expect(part.books.awaiting).toBeLessThan(7_500);
     part.registry.available = true;
@@ -167,7 +160,7 @@ describe("a restart", () => {
     first.spool.setCursor("sink", settledTo(first.spool.head));
     first.port.receive(aDeviceMessage(20, "a", {}, true));
     first.ingest.flush();
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     await part.clock.pass(10_000);
     expect(part.spool.first).toBe(1);
     part.registry.available = true;
@@ -179,7 +172,7 @@ describe("a restart", () => {
   test("makes a device's new messages wait behind those of the last run", () => {
     const first = intake(kit, away());
     deferring(first, 1, ["a"]);
-    const part = afterCrash(first);
+    const part = afterCrash(kit, first);
     part.rejudge.start();
     part.port.receive(aDeviceMessage(2, "a"));
     part.ingest.flush();
@@ -232,7 +225,7 @@ describe("stopping", () => {
     hanging.state.full = true;
     await hanging.clock.pass(15_000);
     await hanging.rejudge.stop();
-    const again = afterCrash(hanging);
+    const again = afterCrash(kit, hanging);
     again.rejudge.start();
     await again.clock.pass(15_000);
     expect(again.decided().get("a")).toEqual([1]);
@@ -268,12 +261,12 @@ describe("messages without a time of their own, while the host's clock is not se
   test("survive a restart before the clock is set, and one after it: they then came no later than the start of this run", async () => {
     const part = intake(kit, aRegistry(["clockless"]));
     timeless(part, 1, 2, 500);
-    const second = afterCrash(part);
+    const second = afterCrash(kit, part);
     second.state.isTimeKnown = false;
     second.rejudge.start();
     await second.clock.pass(60_000);
     expect(second.books.awaiting).toBe(3);
-    const third = afterCrash(second);
+    const third = afterCrash(kit, second);
     third.rejudge.start();
     await third.clock.pass(1_000);
     const beganMs = third.clock.wallMs() - 1_000;

@@ -127,6 +127,16 @@ describe("the window of collisions", () => {
     expect(place(line(98, 20))).toBe("20");
   });
 
+  test("a time that takes the place of an older one is remembered to the nanosecond, and with nothing of that one", () => {
+    const collisions = createCollisions("shift");
+    const place = (each: Made) => ns(collisions.place(each, new Map()));
+    expect([10, 20, 30, 40].map((time) => place(line(time, time)))).toEqual([10, 20, 30, 40]);
+    expect([place(line(11, 10)), place(line(50, 50))]).toEqual([11, 50]);
+    // Once more, spelled otherwise or under another seq; then another reading.
+    const again = [line(50, 50, { v: 7 }), line(51, 50, { v: 50 }), line(52, 50)];
+    expect(again.map(place)).toEqual([50, 50, 51]);
+  });
+
   test("keep moves nothing and counts each once", () => {
     const collisions = createCollisions("keep");
     const shifts: Shifts = new Map();
