@@ -225,6 +225,9 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   const renewTls = () => {
     for (const source of sources) source.renewTls?.();
   };
+  const retryNow = () => {
+    for (const source of sources) source.retryNow?.();
+  };
 
   async function start(): Promise<void> {
     let hasStarted = false;
@@ -251,7 +254,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     const { settingsPollSeconds, logStatsEverySeconds } = config.general;
     every(settingsPollSeconds * 1000, () => void pollSettings());
     every(saveCacheEveryMs, () => void devices.keepCache());
-    const renewal = options.reload && rotation(config, options.reload, log);
+    const renewal = options.reload && rotation(config, options.reload, log, retryNow);
     every(readAgainMs, () => {
       renewal?.();
       renewTls();
@@ -281,6 +284,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
       await pollSettings();
       renewTls();
       takeAnew(config, loaded, log);
+      retryNow();
     },
     isProgressing: () => watches?.watchdog.isProgressing() ?? true,
     httpAddress: () => http?.address ?? "",

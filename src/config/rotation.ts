@@ -14,19 +14,20 @@ import { explain, type Log } from "../core/log/log.ts";
 
 export const readAgainMs = 10_000;
 
-/** @returns a function that reads again, and changes `config` in place */
-export function rotation(config: Config, load: () => Loaded, log: Log): () => void {
+/** @param taken called once something changed @returns a function that reads again, and changes `config` in place */
+export function rotation(config: Config, load: () => Loaded, log: Log, taken = () => {}): () => void {
   let reported = "";
   return () => {
     const loaded = attempted(load);
     if ("config" in loaded) {
       const changed = takeSecrets(config, loaded.config);
-      if (changed.length > 0)
+      if (changed.length > 0) {
         log.info(
           { settings: changed },
           "secrets were read again, and are in use from the next connection on",
         );
-      else if (reported !== "") log.info("the files of the settings are valid again");
+        taken();
+      } else if (reported !== "") log.info("the files of the settings are valid again");
       reported = "";
       return;
     }

@@ -34,6 +34,8 @@ export interface Source {
   durable(messages: readonly Message[]): void;
   /** Drops the connections there are, so that what is not acknowledged is delivered again. The last resort of the watchdog. */
   reconnect(): void;
+  /** Waits no longer for its next try to connect: what it lacked, such as a password, may have been corrected. */
+  retryNow?(): void;
   /** Stops taking messages; acknowledgements still go out. */
   stopIntake(): Promise<void>;
   /** Sends what acknowledgements are due and closes. */

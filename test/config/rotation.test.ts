@@ -195,12 +195,20 @@ test("a changed secret in a file is picked up in place; an invalid one is report
   const env = { ...base(), ADMIN_TOKEN_FILE: token, MQTT_URL: "mqtt://b", MQTT_PASSWORD_FILE: password };
   const config = configOf(env);
   const { log, lines } = recordingLog();
-  const readAgain = rotation(config, () => loadConfig(env), log);
+  let taken = 0;
+  const readAgain = rotation(
+    config,
+    () => loadConfig(env),
+    log,
+    () => taken++,
+  );
   readAgain();
-  expect(lines).toEqual([]);
+  expect([lines, taken]).toEqual([[], 0]);
 
   writeFileSync(password, "new\n");
   readAgain();
+  readAgain();
+  expect(taken).toBe(1);
   expect(config.mqtt.password).toBe("new");
   expect(lines.at(-1)).toMatchObject({ settings: ["MQTT_PASSWORD"] });
 

@@ -136,7 +136,7 @@ const isOfOrganization = (words: string) =>
 
 function hintFor(status: number, words: string): string {
   if (isOfOrganization(words)) return " (set INFLUXDB_ORG to the organization's name or id)";
-  if (status === 401) return " (check INFLUXDB_TOKEN)";
+  if (status === 401) return " (check INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD)";
   if (status === 403) return " (INFLUXDB_TOKEN may not write to this database)";
   if (status < 400) return " (not InfluxDB's answer: check INFLUXDB_URL)";
   if (status === 404 && /^(bucket|database)\b/.test(words))

@@ -52,6 +52,7 @@ export const mqtt = sourceKind({
     }),
 });
 
+const nothing = () => {};
 const retryBaseMs = 500;
 const retryMaxMs = 30_000;
 /** A connection that lasted this long was a good one: the next wait is short again. */
@@ -105,6 +106,8 @@ export function openMqttSource(options: MqttOptions): Source {
 
   let connection: Connection | undefined;
   let retry: Timer | undefined;
+  /** While one is due: a broker drops what it cannot keep meanwhile. */
+  let retryNow = nothing;
   let looking: Timer | undefined;
   let detail = `${place}: not started`;
   /** The last that was logged of how it stands, and why it did not since. */
@@ -222,7 +225,12 @@ export function openMqttSource(options: MqttOptions): Source {
     attempt = lastedMs >= goodConnectionMs ? 0 : attempt + 1;
     first.resolve();
     if (stopped) return;
-    retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), () => dial(intake));
+    retryNow = () => {
+      retry?.cancel();
+      retryNow = nothing;
+      if (!stopped) dial(intake);
+    };
+    retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), retryNow);
   }
 
   return {
@@ -248,6 +256,7 @@ export function openMqttSource(options: MqttOptions): Source {
       former.acknowledge();
     },
     reconnect: () => connection?.abandon("connecting anew"),
+    retryNow: () => retryNow(),
     announce(told) {
       status?.announce(told, connected ? connection : undefined);
     },

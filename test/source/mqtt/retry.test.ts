@@ -45,6 +45,22 @@ test("the wait doubles up to its bound, and the back-off does not end", async ()
   expect(waits.slice(0, 8)).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
 });
 
+test("a wait ends once what it lacked may have been corrected; no second connection comes of it", async () => {
+  const asleep: Clock = {
+    ...systemClock,
+    after: (ms, run) => (ms === answerMs ? systemClock.after(ms, run) : { cancel() {} }),
+  };
+  let asked = 0;
+  const connack = () => ({ reasonCode: asked++ === 0 ? 134 : 0 });
+  const { broker, source } = await dialling({ connack }, asleep);
+  await until("a refusal", () => source.status().detail.includes("refuses"));
+  source.retryNow?.();
+  source.retryNow?.();
+  await until("a connection", () => source.status().connected);
+  source.retryNow?.();
+  expect(broker.connections.length).toBe(2);
+});
+
 test("a cause is logged once, not at every retry, and again when it changes", async () => {
   const { clock } = impatientClock();
   const { log, lines } = recordingLog();
