@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../core/log/log.ts";
 import { cureOf, giveToOwner } from "../core/file/owner.ts";
-import { isBusy } from "../core/file/sqlite.ts";
+import { isBusy, isDiskFull } from "../core/file/sqlite.ts";
 
 /** Another process has the spool open. */
 export class SpoolInUse extends Error {
@@ -40,6 +40,10 @@ export function whileLocked<T>(dataDir: string, work: () => T): T {
   const unlock = lockSpool(dataDir);
   try {
     return work();
+  } catch (cause) {
+    if (!isDiskFull(cause)) throw cause;
+    const full = `the disk of ${dataDir}, or that of temporary files (/var/tmp), is full`;
+    throw new Error(`${full}: make room for all that the spool holds once more; it is as it was`, { cause });
   } finally {
     unlock();
   }

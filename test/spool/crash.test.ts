@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
+import { compactSpool } from "../../src/spool/tools/compact.ts";
 import { spoolStatus } from "../../src/spool/tools/status.ts";
 import { verifySpool } from "../../src/spool/tools/verify.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -159,6 +160,17 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       expect(() => writeFileSync(join(dataDir, "others"), Buffer.alloc(9_000_000))).toThrow("ENOSPC");
       expect(() => kit.spool({ dataDir })).toThrow(`the disk of ${dataDir} is full: make room on it`);
       expect(spoolStatus(dataDir)).toMatchObject({ head: 1, entries: 1 });
+    });
+  });
+
+  test("has no room for a spool that is written anew: that is said, and the spool is as it was", () => {
+    onSmallDisk((dataDir) => {
+      const spool = kit.spool({ dataDir });
+      for (let n = 0; n < 40; n++) spool.append(bulky(), emptyRecord);
+      kit.close(spool);
+      expect(() => writeFileSync(join(dataDir, "others"), Buffer.alloc(5_500_000))).not.toThrow();
+      expect(() => compactSpool(dataDir)).toThrow(`the disk of ${dataDir}, or that of temporary files`);
+      expect(verifySpool({ dataDir, spooled: () => 40 })).toMatchObject({ entries: 40, sound: true });
     });
   });
 
