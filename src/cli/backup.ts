@@ -61,6 +61,8 @@ export const backup = command({
 
 /** Tokens' hashes and what devices said are for nobody else to read. @throws if something is in it, or what `fill` throws: nothing is left of it then */
 function inNewDirectory<T>(directory: string, fill: (unfinished: string) => T): T {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new Error(`${directory} is a file: give a directory, which is new or empty`);
   const made = mkdirSync(directory, { recursive: true, mode: 0o700 });
   const unfinished = claimed(directory);
   try {

@@ -71,6 +71,17 @@ describe("sluice backup", () => {
     expect(readdirSync(copy)).toEqual(["other"]);
   });
 
+  test("a file in the place of the directory stays as it is", async () => {
+    open().close();
+    const file = join(directory, "copy.tar");
+    writeFileSync(file, "mine");
+    expect(await sluice("backup", file)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`${file} is a file: give a directory, which is new or empty`),
+    });
+    expect(statSync(file).size).toBe(4);
+  });
+
   test("a second backup into the same directory leaves the first alone, and says what one that was killed left", async () => {
     open().close();
     const unfinished = join(copy, "unfinished.part");
