@@ -54,7 +54,7 @@ export function cureOf(path: string): string {
   return (
     whyNotOurs(path) ??
     whyNoRoom(dirname(path)) ??
-    "see that its directory exists, can be written and has room"
+    "see that its directory exists, can be written and has room, also within its quota"
   );
 }
 
