@@ -1,12 +1,12 @@
 /**
  * Changes of the registry in PostgreSQL, as its triggers (postgres-schema.ts) tell them: one notification per statement. The
  * watch does not claim to stand if the triggers are missing, or see not all. Devices are then read again every second, as whenever it does not stand.
- * If the triggers are others than a second ago, all devices are read again once.
+ * If tables or triggers are others than a second ago, all devices are read again once.
  */
 import { boundedQuery } from "./bounds.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { literal, type Postgres, type Sql } from "./postgres-client.ts";
-import { registryChannel, triggersNow, whyUntold } from "./postgres-schema.ts";
+import { madeOf, registryChannel, whyUntold } from "./postgres-schema.ts";
 import { Said } from "../../core/log/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";
 import type { RegistryWatcher } from "../../core/registry.ts";
@@ -21,15 +21,15 @@ export interface Watching {
 /** Notifies the watcher until the returned function is called. */
 export function watchChanges({ db, log, tablesExist, watcher }: Watching): () => Promise<void> {
   const said = new Said();
-  let triggers: string | null | undefined;
+  let made: string | null | undefined;
   return listen({
     options: db.options,
     channel: registryChannel,
     async check(sql) {
       await tablesExist();
       const found = await checkTold(sql, db.options.timeoutMs);
-      if (triggers !== undefined && found !== triggers) watcher.tenant(null);
-      triggers = found;
+      if (made !== undefined && found !== made) watcher.tenant(null);
+      made = found;
     },
     notify: notifier(db),
     notified: (payload) => notifyWatcher(watcher, payload),
@@ -59,14 +59,14 @@ export function hearsChanges(db: Postgres): Promise<void> {
   return hearsItself({ options: db.options, channel: registryChannel, notify: notifier(db) });
 }
 
-/** @returns the triggers as they stand. @throws why they do not tell of all changes */
+/** @returns what the registry is made of. @throws why its triggers do not tell of all changes */
 async function checkTold(sql: Sql, timeoutMs: number): Promise<string | null> {
-  const results = await sql.unsafe<{ why: string | null; triggers: string | null }[][]>(
-    boundedQuery(timeoutMs, `${whyUntold} as why, ${triggersNow} as triggers`),
+  const results = await sql.unsafe<{ why: string | null; made: string | null }[][]>(
+    boundedQuery(timeoutMs, `${whyUntold} as why, ${madeOf} as made`),
   );
-  const { why = null, triggers = null } = results.at(-1)?.[0] ?? {};
+  const { why = null, made = null } = results.at(-1)?.[0] ?? {};
   if (why) throw new Error(why);
-  return triggers;
+  return made;
 }
 
 /** A payload as sluice_registry_changed() writes it; anything else might mean anything. */

@@ -151,8 +151,10 @@ export const whyUntold = `select case
       then 'device_registry (or a partition of it) and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;
 
 /**
- * Asks which triggers there are, and of which transaction. If that has changed, so may have devices, untold: a partition was detached or
- * dropped, another table swapped in, or the triggers were off for a moment (`pg_restore --disable-triggers`).
+ * Asks what the registry consists of, and of which transactions that is. If it has changed, so may have devices, untold: a partition was
+ * detached or dropped, another table swapped in, a column written anew, or the triggers were off for a moment (`pg_restore --disable-triggers`).
  */
-export const triggersNow = `(select md5(string_agg(tgrelid || ' ' || xmin, ' ' order by oid)) from pg_trigger
-    where tgname like 'sluice\\_%' and tgrelid in ${watched})`;
+export const madeOf = `(select md5(string_agg(part, ' ' order by part)) from (
+    select concat_ws(' ', tgrelid, oid, xmin) as part from pg_trigger where tgname like 'sluice\\_%' and tgrelid in ${watched}
+    union all select concat_ws(' ', oid, xmin) from pg_class where oid in ${watched}
+    union all select concat_ws(' ', inhrelid, xmin) from pg_inherits where inhrelid in ${partitions}) as parts)`;

@@ -202,6 +202,14 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
       `alter table device_registry disable trigger all; delete from device_registry;
        alter table device_registry enable trigger all`,
     ],
+    [
+      "a column is written anew",
+      "alter table device_registry alter status type text using replace(status, 'ACTIVE', 'REVOKED')",
+    ],
+    [
+      "a column is replaced by one that says something else of each device",
+      "alter table device_registry drop status, add status text not null default 'REVOKED'",
+    ],
   ])("all devices are read again if %s, which no trigger tells", async (_, statements) => {
     await migratePostgres(db);
     await admin.unsafe(`alter table device_registry rename to other;
@@ -212,6 +220,30 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await admin.unsafe(statements);
     await until(() => heard.calls.includes("all"));
     expect(heard.calls).toEqual(["all"]);
+  });
+
+  test("all devices are read again while a partition is being detached that old readers still see", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(`alter table device_registry rename to before;
+      create table device_registry (like before including all) partition by list (tenant_id);
+      create table of_acme partition of device_registry for values in ('acme')`);
+    await migratePostgres(db);
+    await watch();
+    const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
+    const { promise: isOpen, resolve: begun } = Promise.withResolvers<void>();
+    const reader = db.transaction("reading", async (tx) => {
+      await tx.unsafe("select from device_registry");
+      begun();
+      await isOver;
+    });
+    await isOpen;
+    const detached = admin.unsafe("alter table device_registry detach partition of_acme concurrently");
+    const [done] = await Promise.all([
+      detached.then(() => true),
+      until(() => heard.calls.includes("all")).finally(end),
+    ]);
+    expect(done).toBe(true);
+    await reader;
   });
 
   test("where a logical subscription fills the registry, or the role fires no trigger, the watch does not claim to stand", async () => {
