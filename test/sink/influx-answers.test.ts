@@ -27,6 +27,18 @@ describe("answers", () => {
 
   test.each<[string, number, unknown, object]>([
     ["stored", 204, "", { kind: "stored" }],
+    [
+      "v1: its disk was full, which it says until it is restarted",
+      500,
+      {
+        error:
+          "engine: error writing WAL entry: write /d/wal/t/autogen/1/_00001.wal: no space left on device",
+      },
+      {
+        kind: "fault",
+        why: expect.stringContaining("no space left on device (make room on its disk, then restart it"),
+      },
+    ],
     ["another service's 200", 200, "<html>", { kind: "away", alarm: true }],
     [
       "v3: one database too many",

@@ -60,13 +60,16 @@ const partial =
 const ofLines =
   /^(unable to parse|parsing failed|failed to parse line protocol|cannot process influx line|line protocol|write buffer error: line protocol)/i;
 
+const isFull = /no space left on device/i;
+const fullHint = " (make room on its disk, then restart it: versions 1 and 2 say this until then)";
+
 export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number): Verdict {
   const { status } = answer;
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
   if (status === 204) return { kind: "stored" };
   const body = parse(answer.text);
   const words = serverWords(answer.text, body);
-  const why = `HTTP ${status}: ${shortened(words)}`;
+  const why = `HTTP ${status}: ${shortened(words)}${status >= 500 && isFull.test(words) ? fullHint : ""}`;
   if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
   if ([408, 425, 429, 502, 503, 504].includes(status)) {
     const retryAfterMs = retryAfter(answer.headers.get("retry-after"), nowMs);
