@@ -3,8 +3,10 @@
  * text of keys and values, passes over a batch that cannot be unpacked, and waits for ever behind one whose length is damaged.
  */
 import { sleep, type Clock } from "../core/clock.ts";
+import type { Pace } from "../core/pace.ts";
 import { code, isOfPartition, KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
+import { fetchInPace } from "./paced.ts";
 import { bareFetch, type Answer } from "./raw.ts";
 import { readRecords, type ReadRecord } from "./read-batch.ts";
 import type { Fetched } from "./requests.ts";
@@ -35,7 +37,7 @@ const sessionless = { sessionId: 0, sessionEpoch: -1 };
 export function fetchChecked(
   { API, KafkaTSApiError }: Library,
   cluster: Cluster,
-  { clock, watch }: { readonly clock: Clock; readonly watch: FetchWatch },
+  { clock, watch, pace }: { readonly clock: Clock; readonly watch: FetchWatch; readonly pace: Pace },
 ): void {
   const api = bareFetch(API.FETCH);
   const { sendRequestToNode } = cluster;
@@ -56,9 +58,12 @@ export function fetchChecked(
     const topics = [...Map.groupBy(inTurn, ({ topic }) => topic.topicName).values()].flatMap((of) =>
       of.slice(0, 1).map(({ topic }) => ({ ...topic, partitions: of.map(({ partition }) => partition) })),
     );
-    const send = sendRequestToNode(node)(api, { ...request, ...sessionless, topics });
-    const { errorCode, fetched } = (await send) as unknown as Answer;
-    if (errorCode !== 0) throw new KafkaTSApiError(errorCode, null, null);
+    const fetched = await fetchInPace(pace, async (maxBytes) => {
+      const send = sendRequestToNode(node)(api, { ...request, ...sessionless, topics, maxBytes });
+      const { errorCode, fetched: of } = (await send) as unknown as Answer;
+      if (errorCode !== 0) throw new KafkaTSApiError(errorCode, null, null);
+      return of;
+    });
     const found = fetched.flatMap((each) => {
       const at = inTurn.find(
         ({ topic, partition }) =>

@@ -4,6 +4,7 @@
  * does not: whoever uses it watches its heartbeats.
  */
 import type { Clock } from "../core/clock.ts";
+import type { Pace } from "../core/pace.ts";
 import { noConnection, openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
@@ -23,6 +24,7 @@ export interface GroupOptions {
   readonly instanceId: string;
   readonly topics: readonly string[];
   readonly waitMs: number;
+  readonly pace: Pace;
   readonly clock: Clock;
   /** Resolves when all of them are durable: only then they are committed. */
   take(records: readonly GroupRecord[]): Promise<void>;
@@ -59,7 +61,6 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
     // Who is new to the topic reads it from its beginning.
     fromTimestamp: -2n,
     maxWaitMs: waitMs,
-    maxBytes: 4 * 1024 * 1024,
     retrier: async (work) => {
       await work();
     },

@@ -28,6 +28,8 @@ export interface Proxy {
   delay(ms: number): void;
   /** The client's bytes are passed on at this many bytes per second. */
   throttle(bytesPerSecond: number): void;
+  /** The same for what the server sends back. */
+  throttleAnswers(bytesPerSecond: number): void;
   /** Cuts all connections, once. */
   cut(): void;
   /** Looks at each piece that the server sends back. */
@@ -41,7 +43,7 @@ export async function startProxy(target: { host?: string; port: number }): Promi
   const pairs = new Set<readonly [Socket, Socket]>();
   let mode: ProxyMode = "pass";
   let delayMs = 0;
-  let bytesPerSecond = Number.POSITIVE_INFINITY;
+  const bytesPerSecond = { sent: Number.POSITIVE_INFINITY, answered: Number.POSITIVE_INFINITY };
   let accepted = 0;
   let lookAnswer: Look = () => {};
   let lookSend: Look = () => {};
@@ -73,13 +75,18 @@ export async function startProxy(target: { host?: string; port: number }): Promi
     for (const socket of pair)
       socket.on("close", () => pair.every(({ destroyed }) => destroyed) && pairs.delete(pair));
     pipe(near, far, () => lookSend, connection);
-    near.on("data", ({ length }: Buffer) => {
-      if (bytesPerSecond === Number.POSITIVE_INFINITY) return;
-      near.pause();
-      setTimeout(() => near.resume(), (length / bytesPerSecond) * 1000);
-    });
+    slow(near, "sent");
     pipe(far, near, () => lookAnswer, connection);
+    slow(far, "answered");
   });
+
+  function slow(from: Socket, way: keyof typeof bytesPerSecond): void {
+    from.on("data", ({ length }: Buffer) => {
+      if (bytesPerSecond[way] === Number.POSITIVE_INFINITY) return;
+      from.pause();
+      setTimeout(() => from.resume(), (length / bytesPerSecond[way]) * 1000);
+    });
+  }
 
   function close(socket: Socket): void {
     if (mode === "reset") socket.resetAndDestroy();
@@ -100,7 +107,10 @@ export async function startProxy(target: { host?: string; port: number }): Promi
       if (wanted === "refuse" || wanted === "reset") cutAll();
     },
     throttle(rate) {
-      bytesPerSecond = rate;
+      bytesPerSecond.sent = rate;
+    },
+    throttleAnswers(rate) {
+      bytesPerSecond.answered = rate;
     },
     delay(ms) {
       delayMs = ms;

@@ -1,7 +1,7 @@
 /** A slow network, a server that never answers, and one whose log is dead: what gets through, and at what size. */
 import { describe, expect, test } from "bun:test";
 import { Outage } from "../../src/core/outage.ts";
-import { createPace } from "../../src/sink/influx/pace.ts";
+import { createPace } from "../../src/core/pace.ts";
 import { event, events } from "../contract/entries.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { endsAfterEach } from "../kit/ends.ts";
@@ -25,15 +25,15 @@ describe("the size of a request", () => {
   test("halves with each time-out, and grows back in as many answers", () => {
     const pace = createPace(10_000);
     for (const attempted of [9_000, 4_500, 2_250]) pace.tooMuch(attempted);
-    expect(pace.lines).toBe(1_125);
-    for (let answers = 0; answers < 4; answers += 1) pace.taken(pace.lines);
-    expect(pace.lines).toBe(10_000);
+    expect(pace.size).toBe(1_125);
+    for (let answers = 0; answers < 4; answers += 1) pace.taken(pace.size);
+    expect(pace.size).toBe(10_000);
   });
 
   test("halves once if several under way get no answer", () => {
     const pace = createPace(10_000);
     for (let lane = 0; lane < 4; lane += 1) pace.tooMuch(9_000);
-    expect(pace.lines).toBe(4_500);
+    expect(pace.size).toBe(4_500);
   });
 
   test("a size that fails again and again is tried less and less often", () => {
@@ -41,22 +41,22 @@ describe("the size of a request", () => {
     const carries = 3_000;
     let timeouts = 0;
     for (let requests = 0; requests < 500; requests += 1) {
-      if (pace.lines <= carries) pace.taken(pace.lines);
+      if (pace.size <= carries) pace.taken(pace.size);
       else {
-        pace.tooMuch(pace.lines);
+        pace.tooMuch(pace.size);
         timeouts += 1;
       }
     }
     expect(timeouts).toBeLessThan(20);
-    for (let answers = 0; answers < 200; answers += 1) pace.taken(pace.lines);
-    expect(pace.lines).toBe(10_000);
+    for (let answers = 0; answers < 200; answers += 1) pace.taken(pace.size);
+    expect(pace.size).toBe(10_000);
   });
 
   test("does not change because of small requests", () => {
     const pace = createPace(10_000);
     pace.tooMuch(9_000);
     for (let answers = 0; answers < 100; answers += 1) pace.taken(100);
-    expect(pace.lines).toBe(4_500);
+    expect(pace.size).toBe(4_500);
   });
 });
 

@@ -33,6 +33,35 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(read.map(({ json }) => json.values[0])).toEqual(upTo(300));
   });
 
+  test("what is too much for a slow line is sent in smaller batches until it gets through, and in larger ones again", async () => {
+    const line = await proxied(bootstrap);
+    const slow = await openKafka(bootstrap, { partitions: 1 }, line.bootstrap);
+    try {
+      const sink = slow.open({ env: { KAFKA_TIMEOUT_MS: "1000" } });
+      const most = sink.batchMax;
+      line.throttle(200_000);
+      let totals = noTotals;
+      for (let done = 0; done < 3_000;) {
+        const some = events(done + 1, Math.min(3_000, done + sink.batchMax));
+        const outcome = await sink.deliver(delivery(some, { before: totals })).catch(() => undefined);
+        if (outcome === undefined) continue;
+        expect(some.length).toBeLessThan(3_000);
+        totals = plus(totals, outcome);
+        done += some.length;
+        line.throttle(Number.POSITIVE_INFINITY);
+      }
+      expect(numbersOf(await slow.events())).toEqual(upTo(3_000));
+      for (let done = 3_000; sink.batchMax < most;) {
+        const some = events(done + 1, done + sink.batchMax);
+        totals = plus(totals, await sink.deliver(delivery(some, { before: totals })));
+        done += some.length;
+      }
+    } finally {
+      await slow.close();
+      await line.stop();
+    }
+  }, 60_000);
+
   test("two gateways with the same id are slow, but nothing is lost or doubled", async () => {
     const [a, b] = [kafka.open({ gatewayId: "twice" }), kafka.open({ gatewayId: "twice" })];
     let before = noTotals;

@@ -13,7 +13,7 @@ import { grammarOf } from "./api.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import { createLines, type Lines, type LinesOptions } from "./lines.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace } from "../../core/pace.ts";
 import { Search, type Asking, type Fates, type Progress } from "./search.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";

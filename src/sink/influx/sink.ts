@@ -15,7 +15,7 @@ import { createDeliver } from "./deliver.ts";
 import { createEncoding } from "./encoding.ts";
 import { createFiles } from "./files.ts";
 import type { Fetch } from "./http.ts";
-import { createPace } from "./pace.ts";
+import { createPace } from "../../core/pace.ts";
 import { createServer } from "./server.ts";
 import { fetchWith, influxMistakes, influxSettings } from "./settings.ts";
 import { createTally } from "./tally.ts";
@@ -89,7 +89,7 @@ export function openInfluxSink(options: InfluxOptions): Sink {
   return {
     name: "influx",
     get batchMax() {
-      return pace.lines;
+      return pace.size;
     },
     batchBytesMax,
     batchTrigger: settings.batchSize,
@@ -119,7 +119,7 @@ export function openInfluxSink(options: InfluxOptions): Sink {
       ...tally.stats(),
       bytes_sent: target.bytesSent,
       target: target.label,
-      batch_lines_max: pace.lines,
+      batch_lines_max: pace.size,
       collisions: collisions.count,
       columns_known: types.size,
     }),

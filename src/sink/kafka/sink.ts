@@ -10,6 +10,7 @@ import { isFor, type Entry } from "../../core/entry.ts";
 import { KnownPositions } from "../../core/known-positions.ts";
 import { explain } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
+import { createPace } from "../../core/pace.ts";
 import { advanced, outcomeOf, refusedOf } from "../../core/position.ts";
 import {
   sinkKind,
@@ -23,6 +24,7 @@ import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLedWhole } from "../../kafka/leaderless.ts";
+import { inPace } from "../../kafka/paced.ts";
 import { provedTopics, provedTransaction } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { createKeptPosition } from "./kept.ts";
@@ -86,6 +88,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       ),
   };
   const known = new KnownPositions();
+  const pace = createPace(entriesMax);
   const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
   const witness = createWitness(isMeant);
   const counts = { transactions: 0, sessions: 0, split: 0 };
@@ -169,6 +172,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       known.commits(epoch, after.seq);
       await commit(at);
       known.committed(after);
+      pace.taken(entries.length);
       return outcome;
     }
   }
@@ -211,14 +215,17 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
 
   return {
     name: "kafka",
-    batchMax: entriesMax,
+    get batchMax() {
+      return pace.size;
+    },
     batchBytesMax: bytesMax,
     batchTrigger,
     lingerMs,
     deadlineMs: settings.timeoutMs * requestsPerDelivery,
     whenFull: settings.whenFull,
     positions: (epochs) => exclusive(() => safely(() => positions(epochs))),
-    deliver: (delivery) => exclusive(() => safely(() => deliver(delivery))),
+    deliver: (delivery) =>
+      exclusive(() => safely(() => inPace(pace, delivery.entries.length, () => deliver(delivery)))),
     probe: () => probe(settings, names, clock),
     stats: () => ({ ...counts }),
     // oxlint-disable-next-line typescript/require-await

@@ -30,7 +30,7 @@ const graceMs = 2_000;
 
 /** Until the signal aborts. @throws if the group refuses us, or does not answer any more, as when another gateway has our GATEWAY_ID */
 export async function readAsGroup(parts: Parts): Promise<void> {
-  const { settings, groupId, gatewayId, topics, clock, waitMs, signal } = parts;
+  const { settings, groupId, gatewayId, topics, clock, waitMs, pace, signal } = parts;
   if (signal.aborted) return;
   let heardMs = clock.monoMs();
   let isIn = false;
@@ -49,6 +49,7 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     instanceId: gatewayId,
     topics,
     waitMs,
+    pace,
     clock,
     leaderless: (partitions) => !signal.aborted && parts.reads(partitions),
     dealsAnew() {

@@ -8,7 +8,9 @@
 import { sleep, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import type { Intake } from "../../core/message.ts";
+import type { Pace } from "../../core/pace.ts";
 import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
+import { fetchInPace } from "../../kafka/paced.ts";
 import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
 import type { Fetched, Place, Wire } from "../../kafka/requests.ts";
 import { KafkaMessage, type Content } from "./message.ts";
@@ -21,6 +23,8 @@ export interface ReaderParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly waitMs: number;
+  /** How much a broker is asked for at once. */
+  readonly pace: Pace;
   /** Aborts when the connection is given up or the gateway stops. */
   readonly signal: AbortSignal;
   /** undefined: it is counted and not handed on. */
@@ -29,8 +33,6 @@ export interface ReaderParts {
   lost(partition: Partition, from: number, to: number): void;
 }
 
-/** Of one answer, and of one partition in it. */
-const fetchBytesMax = 4 * 1024 * 1024;
 const troubleMs = 30_000;
 
 /** Until the signal aborts. @throws what ends the connection */
@@ -47,7 +49,7 @@ export async function readAll(parts: ReaderParts): Promise<void> {
 }
 
 async function readFrom(node: number, partitions: readonly Partition[], parts: ReaderParts): Promise<void> {
-  const { wire, clock, signal, waitMs } = parts;
+  const { wire, clock, signal, waitMs, pace } = parts;
   for (let turn = 0; !signal.aborted; turn++) {
     await room(parts);
     const nowMs = clock.monoMs();
@@ -65,7 +67,7 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
       offset: next,
       epoch,
     }));
-    const answers = await wire.fetch(node, { wanted, waitMs, bytesMax: fetchBytesMax });
+    const answers = await fetchInPace(pace, (bytesMax) => wire.fetch(node, { wanted, waitMs, bytesMax }));
     await takeEach(node, inTurn, answers, parts);
   }
 }

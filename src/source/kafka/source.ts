@@ -13,6 +13,7 @@ import { sourceKind, type Source, type SourceParts } from "../../core/source.ts"
 import { whyUnread } from "../../kafka/error.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
+import { createFetchPace } from "../../kafka/paced.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { unpackedBytesMax } from "../../kafka/unpack.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -56,6 +57,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   const names = topicNames(settings);
   const place = settings.servers ?? "";
   const waitMs = Math.max(1, Math.min(settings.pollSeconds * 1000, settings.timeoutMs / 2));
+  const pace = createFetchPace();
   const partitions = new Map<string, Partition>();
   const counted = { reconnects: 0, tombstones: 0, errors: 0, lost: 0 };
   const first = Promise.withResolvers<void>();
@@ -86,6 +88,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     clock,
     log,
     waitMs,
+    pace,
     signal,
     say,
     lost,

@@ -7,6 +7,7 @@ import { KafkaMessage } from "../../../src/source/kafka/message.ts";
 import { inTime, readAsGroup } from "../../../src/source/kafka/group.ts";
 import { Partition } from "../../../src/source/kafka/partition.ts";
 import { hand, readAll, type ReaderParts } from "../../../src/source/kafka/reader.ts";
+import { createFetchPace } from "../../../src/kafka/paced.ts";
 import type { Wire } from "../../../src/kafka/requests.ts";
 import { openKafkaSource } from "../../../src/source/kafka/source.ts";
 import { kafkaSettingsOf } from "../../kit/kafka/source.ts";
@@ -84,6 +85,7 @@ test("what a broker answers of the others is taken before the error of one parti
     clock: systemClock,
     log: recordingLog().log,
     waitMs: 10,
+    pace: createFetchPace(),
     signal: new AbortController().signal,
     say: () => undefined,
     lost() {},
@@ -102,6 +104,7 @@ function endedParts(): ReaderParts {
     clock: systemClock,
     log: recordingLog().log,
     waitMs: 10,
+    pace: createFetchPace(),
     signal: AbortSignal.abort(),
     say: () => undefined,
     lost() {},

@@ -1,49 +1,49 @@
 /**
- * How many lines a request may have: halved after a request that had no answer in time or was too large, for the same body
- * would never get through; doubled again as requests are answered.
+ * How large a request (or the answer that it asks for) may be, in lines, entries or bytes: halved after one that was not through in
+ * time or was too large, for the same again would never get through; doubled again as requests are answered.
  *
  * If a size that was doubled to gets no answer, the next try at it waits for twice as many answers, so that a slow network is
  * not blocked every other request. A server that was only away is back at full size after a few requests.
  */
 export interface Pace {
-  readonly lines: number;
-  /** A request of so many lines was answered. */
-  taken(lines: number): void;
-  /** One of so many lines was not in time, or was too large. */
-  tooMuch(lines: number): void;
+  readonly size: number;
+  /** A request of this size was answered. */
+  taken(answered: number): void;
+  /** One of this size was not in time, or was too large. */
+  tooMuch(attempted: number): void;
 }
 
 const patienceMax = 64;
 
 export function createPace(max: number): Pace {
-  let lines = max;
-  /** The size was doubled, and no request has been answered since. */
+  let size = max;
+  /** It was doubled, and no request has been answered since. */
   let isTrying = false;
   let patience = 1;
   let answers = 0;
 
   return {
-    get lines() {
-      return lines;
+    get size() {
+      return size;
     },
     taken(answered) {
       // A request well below the size says nothing about it.
-      if (answered * 2 <= lines) return;
+      if (answered * 2 <= size) return;
       if (isTrying) patience = 1;
       isTrying = false;
       answers += 1;
-      if (lines >= max || answers < patience) return;
-      lines = Math.min(max, lines * 2);
+      if (size >= max || answers < patience) return;
+      size = Math.min(max, size * 2);
       isTrying = true;
       answers = 0;
     },
     tooMuch(attempted) {
       const half = Math.max(1, attempted >> 1);
-      if (half >= lines) return;
+      if (half >= size) return;
       if (isTrying) patience = Math.min(patienceMax, patience * 2);
       isTrying = false;
       answers = 0;
-      lines = half;
+      size = half;
     },
   };
 }

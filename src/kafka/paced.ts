@@ -1,0 +1,36 @@
+/**
+ * Requests that carry records, at a size that gets through in time: over a slow line the same request would be cut off and begun anew
+ * without end, since a time-out ends the connection with all that has come over it.
+ */
+import { createPace, type Pace } from "../core/pace.ts";
+import type { Fetched } from "./requests.ts";
+
+/** Of one answer, and of one partition in it. */
+const fetchBytesMax = 4 * 1024 * 1024;
+
+export const createFetchPace = (): Pace => createPace(fetchBytesMax);
+
+/** In the library's words. One that is not connected in time says nothing about sizes. */
+const isTooSlow = (error: unknown) =>
+  error instanceof Error && /^(FETCH|PRODUCE) timed out$/.test(error.message);
+
+/** @param size of what is asked for, or sent */
+export async function inPace<T>(pace: Pace, size: number, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isTooSlow(error)) pace.tooMuch(size);
+    throw error;
+  }
+}
+
+/** A broker gives one whole batch at least, whatever is asked for: what cannot get through is one batch only. */
+export async function fetchInPace(
+  pace: Pace,
+  fetch: (bytesMax: number) => Promise<readonly Fetched[]>,
+): Promise<readonly Fetched[]> {
+  const { size } = pace;
+  const fetched = await inPace(pace, size, () => fetch(size));
+  pace.taken(fetched.reduce((sum, { records }) => sum + records.length, 0));
+  return fetched;
+}
