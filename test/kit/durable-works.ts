@@ -2,6 +2,7 @@
  * A process of its own that does what is on the disk once it returns, so that strace can be put in front of it: its arguments are the
  * name of the work, a directory for what comes before, and one for the work itself, which `begun` and `done` beside it enclose.
  */
+import { Database } from "bun:sqlite";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -26,10 +27,12 @@ const makers: Readonly<Record<string, (directory: string) => Work>> = {
   },
   "device added": (dataDir) => () => sluice(dataDir, "devices", "add", "acme", "d1", "--site", "s"),
   lines: (directory) => {
-    const { sink, deliver } = openInflux(
-      { url: pathToFileURL(directory).href, fileBytesMax: 1_024 },
-      simulatedClock(),
-    );
+    const { deliver } = openInflux({ url: pathToFileURL(directory).href }, simulatedClock());
+    return () => deliver(events(1, 3));
+  },
+  "lines that are packed": (directory) => {
+    const settings = { url: pathToFileURL(directory).href, fileBytesMax: 1_024 };
+    const { sink, deliver } = openInflux(settings, simulatedClock());
     return async () => {
       await deliver(events(1, 100));
       await sink.close();
@@ -42,6 +45,10 @@ const makers: Readonly<Record<string, (directory: string) => Work>> = {
     writeFileSync(join(dataDir, "gateway-id"), "hall-7\n");
     return () => sluice(dataDir, "backup", join(dirname(dataDir), "copy", "of-it"));
   },
+  repair: (dataDir) => {
+    damaged(dataDir);
+    return () => sluice(dataDir, "spool", "repair");
+  },
   export: (dataDir) => {
     filled(dataDir);
     return () => sluice(dataDir, "spool", "export", "--output", join(dataDir, "entries.ndjson"));
@@ -53,6 +60,14 @@ function filled(dataDir: string): void {
   const spool = spoolKit().spool({ dataDir });
   spool.append(events(1, 50), emptyRecord);
   spool.close();
+}
+
+/** As a disk does that has lost a bit. */
+function damaged(dataDir: string): void {
+  filled(dataDir);
+  const db = new Database(join(dataDir, "spool.db"));
+  db.run("UPDATE groups SET body = zeroblob(length(body))");
+  db.close();
 }
 
 async function sluice(dataDir: string, ...words: string[]): Promise<void> {
