@@ -91,3 +91,12 @@ describe("a topic is matched", () => {
     expect(match(pattern, given)).toEqual(values);
   });
 });
+
+test.each([
+  ["tele/{device}/SENSOR", "tele/+/SENSOR"],
+  ["v3/{app}@{tenant}/up", "v3/+/up"],
+  ["a/+/{m...}", "a/+/#"],
+  ["$aws/{x}", "$aws/+"],
+])("of the broker's topics %s asks for %s and no more", (topic, filter) => {
+  expect(patternOf(topic)).toMatchObject({ filter });
+});

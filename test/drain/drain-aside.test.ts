@@ -3,6 +3,7 @@
  * and the trouble.
  */
 import { afterEach, describe, expect, test } from "bun:test";
+import { Aside } from "../../src/drain/aside.ts";
 import { setAsideAt } from "../../src/admin/review/set-aside.ts";
 import { drainToMemory } from "../kit/drain.ts";
 import { localSink } from "../kit/stores.ts";
@@ -123,4 +124,21 @@ test("the local store counts what is set aside as refused, in its position too",
   expect(refused).toEqual([2]);
   expect(await sink.positions?.(["e"])).toMatchObject([{ seq: 3, totals: { delivered: 2, refused: 1 } }]);
   await sink.close();
+});
+
+test("whoever set entries aside is told when the last of them is settled, also by a position that says so, and waits for no other", async () => {
+  const aside = new Aside();
+  const told: string[] = [];
+  const [first, second, third] = [anEntry({ seq: 1 }), anEntry({ seq: 2 }), anEntry({ seq: 3 })];
+  void aside.put([first, second], "why").then(() => told.push("one"));
+  void aside.put([third], "why").then(() => told.push("another"));
+  const after = async (settle: () => void) => {
+    settle();
+    await Promise.resolve();
+    return told.join();
+  };
+  expect(await after(() => aside.settled([first]))).toBe("");
+  expect(await after(() => aside.settledTo(2))).toBe("one");
+  expect([...aside.whys.keys()]).toEqual([3]);
+  expect(await after(() => aside.settledTo(3))).toBe("one,another");
 });
