@@ -56,6 +56,19 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining("sluice migrate") });
   });
 
+  test("a login that is refused, and a database that is not there, are reported with the remedy", async () => {
+    const elsewhere = new URL(url);
+    elsewhere.pathname = "/nowhere";
+    const there = await check(elsewhere.href);
+    expect(there.registry?.detail).toEndWith("(3D000): make the database or correct DATABASE_URL");
+    await run("drop role if exists sluice_check; create role sluice_check nologin");
+    const stranger = new URL(url);
+    stranger.username = "sluice_check";
+    const { registry, postgres } = await check(stranger.href);
+    expect(registry?.detail).toEndWith("(28000): see to the role, its password and pg_hba.conf");
+    expect(postgres?.detail).toBe(registry?.detail ?? "");
+  });
+
   test("it warns of missing triggers, and of more tenants than InfluxDB 3 Core has databases for", async () => {
     await migratePostgres(db);
     const devices = (tenants: number) =>

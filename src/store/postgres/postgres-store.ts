@@ -9,6 +9,7 @@ import { createPostgresEvents } from "./postgres-events.ts";
 import { createPostgresQuarantine } from "./postgres-quarantine.ts";
 import { createPostgresRegistry } from "./postgres-registry.ts";
 import { createPostgresTables } from "./postgres-tables.ts";
+import { withCure } from "./postgres-words.ts";
 import { rehearseRegistry } from "./registry-rehearsal.ts";
 
 export interface PostgresStoreOptions {
@@ -29,14 +30,20 @@ export function openPostgresStore({ postgres, gatewayId, log }: PostgresStoreOpt
     quarantine: createPostgresQuarantine(db),
     events: createPostgresEvents(db),
     migrate: () => migratePostgres(db),
-    inspect: () => inspectPostgres(db),
-    async probe(autoProvision) {
-      await hearsChanges(db);
-      const isThere = await rehearseRegistry(db, autoProvision);
-      return isThere ? countDevices(db) : { devices: 0, tenants: 0 };
-    },
+    inspect: () => inspectPostgres(db).catch(throwWithCure),
+    probe: (autoProvision) => probe(db, autoProvision).catch(throwWithCure),
     close: () => db.close(),
   };
+}
+
+function throwWithCure(error: unknown): never {
+  throw withCure(error);
+}
+
+async function probe(db: Postgres, autoProvision: boolean): Promise<Census> {
+  await hearsChanges(db);
+  const isThere = await rehearseRegistry(db, autoProvision);
+  return isThere ? countDevices(db) : { devices: 0, tenants: 0 };
 }
 
 function countDevices(db: Postgres): Promise<Census> {

@@ -72,6 +72,13 @@ export function asOutage(error: unknown): unknown {
   return new Outage(words.includes("`sluice") ? words : `${words}: ${fix}`, { alarm: true });
 }
 
+/** With the cure behind it, if its code has one. */
+export function withCure(error: unknown): unknown {
+  const code = serverError(error)?.code ?? "";
+  const fix = fixOf(code);
+  return fix === undefined ? error : new Error(`${explain(error)} (${code}): ${fix}`);
+}
+
 /** An entry stays where it is, because nothing proves that its table would take any other, or what came in its time. */
 export function unproven({ seq, receivedMs }: Entry, note: Note, tries: number): Outage {
   const { code, message, table } = note;
