@@ -125,6 +125,9 @@ export interface Sink {
    */
   positions?(epochs: readonly string[]): Promise<Position[]>;
 
+  /** The server that answered with them last, for the log: of several hosts, or behind a name, nobody else tells which. */
+  readonly place?: string | undefined;
+
   /** Brings one batch of one lane to the downstream system. Throws (an outage) or tells the outcome; never both stores and throws, unless storing twice is harmless. */
   deliver(delivery: Delivery): Promise<Outcome>;
 

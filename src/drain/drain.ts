@@ -165,7 +165,7 @@ export class Drain {
     const { name } = this.sink;
     const { cursor } = this.#ahead;
     partFromAnother({ name, cursor }, held, this.#spool, this.#log);
-    const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log);
+    const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log.child({ server: this.sink.place }));
     // Further than we knew: only the answer was lost.
     if (seq > cursor) for (const lane of this.#ahead.lanes) this.#delivers(lane);
     this.#aside.settledTo(seq);

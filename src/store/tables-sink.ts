@@ -26,6 +26,8 @@ export interface TablesStore extends Pick<
 > {
   /** The positions of these epochs, once nobody else is writing them. */
   positions(epochs: readonly string[]): Promise<readonly PositionRow[]>;
+  /** The server that answered so last. */
+  readonly place?: string | undefined;
   /** Writes a part of a delivery in one transaction. @returns the position after it */
   transact(part: Part): Promise<Position>;
   /** Commits a delivery, in parts if the store refuses some of it. Absent: always in one part. */
@@ -92,6 +94,9 @@ export function createTablesSink(store: TablesStore): Sink {
     whenFull: "hold",
     async positions(epochs) {
       return positions.read(epochs, (await store.positions(epochs)).map(positionOf));
+    },
+    get place() {
+      return store.place;
     },
     async deliver(delivery) {
       const commit = committerOf(delivery);

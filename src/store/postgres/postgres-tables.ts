@@ -69,6 +69,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
   const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
   let insertUntilMs = Number.NEGATIVE_INFINITY;
   let batchMax = entriesMax;
+  let { place } = db;
 
   const write = () => (clock.monoMs() < insertUntilMs ? writeByInsert : writeByCopy);
 
@@ -77,6 +78,11 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       await tablesExist();
       return await db.transaction("reading the position", async (tx) => {
         await lock(tx, epochs);
+        const [server] = await tx<
+          { at: string | null }[]
+        >`select host(inet_server_addr()) || ':' || inet_server_port() as at`;
+        // A socket has no address.
+        place = server?.at ?? db.place;
         return tx<
           PositionRow[]
         >`select * from sluice_position where epoch = any(${arrayText(epochs)}::text[])`;
@@ -204,6 +210,9 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     lingerMs,
     deadlineMs: timeoutMs * transactionsMax,
     positions,
+    get place() {
+      return place;
+    },
     transact,
     deliver,
     async probe() {

@@ -307,6 +307,7 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(await tried(next)).toContain("restored from a backup");
     const [position] = (await sink.positions?.(["epoch-1"])) ?? [];
     expect(position).toEqual({ epoch: "epoch-1", seq: 5, totals: { ...noTotals, delivered: 5 } });
+    expect(sink.place).toMatch(/^127\.0\.0\.1:\d+$/);
     await sink.deliver(delivery(events(6, 12), { before: { ...noTotals, delivered: 5 } }));
     expect(await storedSeqs()).toEqual(events(1, 12).map((e) => e.seq));
   });
