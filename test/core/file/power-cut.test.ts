@@ -7,14 +7,23 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { forbidden } from "../../kit/booted.ts";
 import { durableWorks } from "../../kit/durable-works.ts";
 
 const program = fileURLToPath(import.meta.resolve("../../kit/durable-works.ts"));
-const strace = Bun.which("strace");
+const strace = Bun.which("strace") ?? "";
+const why = straceUnusable();
 
 let directory = "";
 beforeEach(() => (directory = realpathSync(mkdtempSync(join(tmpdir(), "sluice-power-")))));
 afterEach(() => rmSync(directory, { recursive: true }));
+
+/** "" if a program can be watched here, else why not. */
+function straceUnusable(): string {
+  if (strace === "") return " (skipped: strace is not installed)";
+  const { exitCode, stderr } = Bun.spawnSync([strace, "-qq", "-o/dev/null", "true"]);
+  return exitCode === 0 ? "" : ` (${forbidden}: ${stderr.toString().split("\n")[0]})`;
+}
 
 /** The system calls of a work that write, flush or rename, in order. */
 function callsOf(name: string): string[] {
@@ -23,7 +32,7 @@ function callsOf(name: string): string[] {
     "write,pwrite64,writev,pwritev,pwritev2,ftruncate,copy_file_range,sendfile,fsync,fdatasync,rename,renameat,renameat2,mkdir";
   const words = ["-f", "-y", "-s0", "-qq", `-etrace=${calls}`, `-o${trace}`];
   const { exitCode, stderr } = Bun.spawnSync([
-    strace ?? "",
+    strace,
     ...words,
     process.execPath,
     program,
@@ -72,7 +81,7 @@ const newIn: Readonly<Record<string, readonly string[]>> = {
   repair: ["data"],
 };
 
-test.skipIf(strace === null).each(durableWorks)("%s: nothing is left to the kernel", (name) => {
+test.skipIf(why !== "").each(durableWorks)(`%s: nothing is left to the kernel${why}`, (name) => {
   const calls = callsOf(name);
   expect(calls.some(isSync)).toBe(true);
   const flushed = calls
