@@ -3,7 +3,8 @@ import type { Database } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
-import { damageIn, openSqlite } from "../../core/file/sqlite.ts";
+import { damageIn, openSqlite, whenNotBusy } from "../../core/file/sqlite.ts";
+import { Outage } from "../../core/outage.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
 
 export function localFile(dataDir: string): string {
@@ -51,8 +52,23 @@ function opened(path: string): Database {
   }
 }
 
+/** Does `work` as soon as no other process is writing. @throws if the file is damaged, its name and what to do */
+export function onFile<T>(db: Database, work: () => T): Promise<T> {
+  return whenNotBusy(() => naming(db, work));
+}
+
+/** The same for work that does not wait. */
+export function naming<T>(db: Database, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const damage = whatIsDamaged(db.filename, error);
+    throw damage === undefined ? error : new Outage(damage, { alarm: true, cause: error });
+  }
+}
+
 /** What an operator is told, and what to do; undefined: the error is another one, which may end by itself. */
-export function whatIsDamaged(path: string, error: unknown): string | undefined {
+function whatIsDamaged(path: string, error: unknown): string | undefined {
   const damage = damageIn(error);
   if (damage === undefined) return undefined;
   return `${path} is damaged (${damage.message}): stop the gateway, and put a backup in its place, or what \`sqlite3 ${path} '.clone FILE'\` can still read`;

@@ -8,7 +8,7 @@ import {
   type IndexedEvents,
   type SeenDevice,
 } from "../../core/recent.ts";
-import { whenNotBusy } from "../../core/file/sqlite.ts";
+import { onFile } from "./local-file.ts";
 
 const pageRows = 1_000;
 const indexName = "raw_events_device_ingested_idx";
@@ -48,7 +48,7 @@ export function createSqliteEvents(db: Database): EventTable {
     // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
     indexed: async () => (index.get() === null ? undefined : indexedEvents(db)),
     createIndex: () =>
-      whenNotBusy(() => {
+      onFile(db, () => {
         if (index.get() !== null) return [];
         db.run(
           `CREATE INDEX ${indexName} ON raw_events (tenant_id, device_id, ingested_at DESC) WHERE accepted = 1`,

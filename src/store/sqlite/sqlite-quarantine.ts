@@ -1,8 +1,8 @@
 /** quarantine_events in the local SQLite file. */
 import type { Database } from "bun:sqlite";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import { whenNotBusy } from "../../core/file/sqlite.ts";
 import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
+import { onFile } from "./local-file.ts";
 
 export function createSqliteQuarantine(db: Database): QuarantineTable {
   const list = db.query<Columns<QuarantineRow>, Record<string, string | number | null>>(
@@ -24,26 +24,27 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
   const remove = db.query("DELETE FROM quarantine_events WHERE id IN (SELECT value FROM json_each(?))");
 
   return {
-    // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
-    list: async ({ reason, tenantId, deviceId, ids, since, until, after, upTo, limit }) =>
-      list
-        .all({
-          reason: reason ?? null,
-          tenantId: tenantId ?? null,
-          deviceId: deviceId ?? null,
-          ids: ids === undefined ? null : JSON.stringify(ids),
-          since: utc(since),
-          until: utc(until),
-          after,
-          upTo: upTo ?? null,
-          limit,
-        })
-        .map((row) => toFields(row)),
-    // oxlint-disable-next-line typescript/require-await
-    lastId: async () => lastId.get()?.id ?? 0,
-    remove: (ids) => whenNotBusy(() => remove.run(JSON.stringify(ids)).changes),
+    list: ({ reason, tenantId, deviceId, ids, since, until, after, upTo, limit }) =>
+      onFile(db, () =>
+        list
+          .all({
+            reason: reason ?? null,
+            tenantId: tenantId ?? null,
+            deviceId: deviceId ?? null,
+            ids: ids === undefined ? null : JSON.stringify(ids),
+            since: utc(since),
+            until: utc(until),
+            after,
+            upTo: upTo ?? null,
+            limit,
+          })
+          .map((row) => toFields(row)),
+      ),
+    lastId: () => onFile(db, () => lastId.get()?.id ?? 0),
+    remove: (ids) => onFile(db, () => remove.run(JSON.stringify(ids)).changes),
     divide: (id, parts) =>
-      whenNotBusy(
+      onFile(
+        db,
         db.transaction(() => {
           const ids = divide.all({ $id: id, $parts: JSON.stringify(parts.map((part) => toColumns(part))) });
           remove.run(JSON.stringify([id]));

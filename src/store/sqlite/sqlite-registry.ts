@@ -5,7 +5,6 @@
  */
 import type { Database, SQLQueryBindings } from "bun:sqlite";
 import type { Clock } from "../../core/clock.ts";
-import { whenNotBusy } from "../../core/file/sqlite.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
 import {
   type DeviceAuth,
@@ -17,6 +16,7 @@ import {
   type NewDevice,
 } from "../../core/device.ts";
 import type { Registry, RegistryWatcher, TokenOwner } from "../../core/registry.ts";
+import { onFile } from "./local-file.ts";
 
 const pollEveryMs = 250;
 
@@ -118,7 +118,7 @@ export function createSqliteRegistry({ db, checkFiles, clock }: SqliteRegistryOp
   const answered =
     <A extends readonly unknown[], T>(work: (...args: A) => T) =>
     (...args: A) =>
-      whenNotBusy(() => work(...args));
+      onFile(db, () => work(...args));
   const written = <A extends readonly unknown[], T>(work: (...args: A) => T) =>
     answered((...args: A) => {
       checkFiles();

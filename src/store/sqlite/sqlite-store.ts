@@ -8,7 +8,7 @@ import type { Log } from "../../core/log/log.ts";
 import { watchFiles, whenNotBusy } from "../../core/file/sqlite.ts";
 import type { Census, Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
-import { openLocalFile } from "./local-file.ts";
+import { naming, onFile, openLocalFile } from "./local-file.ts";
 import { createRetention } from "./retention.ts";
 import { createSqliteEvents } from "./sqlite-events.ts";
 import { createSqliteQuarantine } from "./sqlite-quarantine.ts";
@@ -37,12 +37,12 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     migrate: () => Promise.resolve(created),
     inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, untold: null, findsTokens: true }),
     probe: () =>
-      whenNotBusy(() => {
+      onFile(db, () => {
         const census =
           "SELECT count(*) AS devices, count(DISTINCT tenant_id) AS tenants FROM device_registry";
         return db.query<Census, []>(census).get() ?? { devices: 0, tenants: 0 };
       }),
-    keepRetention: (bounds) => createRetention({ db, path, bounds, clock, log }),
+    keepRetention: (bounds) => naming(db, () => createRetention({ db, path, bounds, clock, log })),
     close: () => whenNotBusy(() => db.close()),
   };
 }

@@ -6,13 +6,11 @@ import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import { Outage } from "../../core/outage.ts";
 import { positionOf, type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
-import { whenNotBusy } from "../../core/file/sqlite.ts";
 import { countRejects, eventTime, isQuarantined, isRaw, rawPayload, timeText } from "../rows.ts";
 import type { Part, TablesStore } from "../tables-sink.ts";
-import { whatIsDamaged } from "./local-file.ts";
+import { onFile } from "./local-file.ts";
 
 export interface SqliteTablesOptions {
   readonly db: Database;
@@ -57,8 +55,7 @@ export function createSqliteTables({
     batchBytesMax: 8 * 1024 * 1024,
     lingerMs: 250,
     deadlineMs: 30_000,
-    // oxlint-disable-next-line typescript/require-await -- SQLite answers at once; what it throws is to reject
-    positions: async (epochs) => epochs.flatMap((epoch) => position.get(epoch) ?? []),
+    positions: (epochs) => onFile(db, () => epochs.flatMap((epoch) => position.get(epoch) ?? [])),
     async transact(part) {
       // Nothing else in it waits: a backlog would be one turn, in which no timer runs and nobody is answered.
       await setImmediate();
@@ -66,16 +63,13 @@ export function createSqliteTables({
         checkFiles();
         return store.immediate(part);
       };
-      return whenNotBusy(write).catch((error: unknown) => {
-        const damage = whatIsDamaged(path, error);
-        throw damage === undefined ? error : new Outage(damage, { alarm: true, cause: error });
-      });
+      return onFile(db, write);
     },
-    // oxlint-disable-next-line typescript/require-await
-    async probe() {
-      position.get("");
-      return `SQLite at ${path}`;
-    },
+    probe: () =>
+      onFile(db, () => {
+        position.get("");
+        return `SQLite at ${path}`;
+      }),
   };
 }
 

@@ -3,6 +3,9 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { silentLog } from "../../../src/core/log/log.ts";
+import type { Store } from "../../../src/core/store.ts";
+import { openSqliteStore } from "../../../src/store/sqlite/sqlite-store.ts";
 import { localSink } from "../../kit/stores.ts";
 import { deferred, delivery, event, events, noTotals, reject } from "../../contract/entries.ts";
 
@@ -134,9 +137,33 @@ test("a damaged file is no outage to wait for: it is named, with what to do", as
 
 const pageBytes = 4096;
 
-/** The page at which raw_events begins. */
-function rootOf(path: string): number {
+/** The page at which a table begins. */
+function rootOf(path: string, table = "raw_events"): number {
   using db = new Database(path);
-  const root = "SELECT rootpage AS page FROM sqlite_schema WHERE name = 'raw_events'";
-  return db.query<{ page: number }, []>(root).get()?.page ?? 0;
+  const root = "SELECT rootpage AS page FROM sqlite_schema WHERE name = ?";
+  return db.query<{ page: number }, [string]>(root).get(table)?.page ?? 0;
 }
+
+const bounds = { retentionDays: 365, freeBytesMin: 0, ageNowMs: () => Date.now() };
+
+test.each<[table: string, work: (store: Store) => unknown]>([
+  ["sluice_position", (store) => store.tables.positions?.(["e1"])],
+  ["device_registry", (store) => store.registry.find([{ tenantId: "acme", deviceId: "d1" }])],
+  ["device_registry", (store) => store.probe(false)],
+  ["app_settings", (store) => store.registry.settings()],
+  ["quarantine_events", (store) => store.quarantine.lastId()],
+  ["raw_events", (store) => store.keepRetention?.(bounds).close()],
+])("whoever finds %s damaged names the file, and what to do", async (table, work) => {
+  using at = place();
+  const open = () => openSqliteStore({ path: at.path, gatewayId: "g", log: silentLog });
+  await open().close();
+  const from = (rootOf(at.path, table) - 1) * pageBytes;
+  writeFileSync(at.path, readFileSync(at.path).fill(0xff, from, from + pageBytes));
+  const store = open();
+  const error = await Promise.try(() => work(store)).catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ name: "Outage", alarm: true });
+  expect(String(error)).toContain(
+    `${at.path} is damaged (database disk image is malformed): stop the gateway`,
+  );
+  await store.close();
+});
