@@ -34,11 +34,14 @@ const options = {
   qos: number("--qos <n>", "MQTT quality of service", { default: 1, max: 2 }),
   seed: number("--seed <n>", "The same seed gives the same devices, tokens and messages", { default: 1 }),
   faults: faultShares("none"),
-  mqtt: option("--mqtt <version>", "MQTT version, 5 or 3.1.1 (default 5)", () =>
-    z
-      .enum(["5", "3.1.1"], "must be 5 or 3.1.1")
-      .optional()
-      .transform((version): 4 | 5 => (version === "3.1.1" ? 4 : 5)),
+  mqtt: option(
+    "--mqtt <version>",
+    "MQTT version, 5 or 3.1.1 (default: 5, or 3.1.1 if the broker refuses that)",
+    () =>
+      z
+        .enum(["5", "3.1.1"], "must be 5 or 3.1.1")
+        .optional()
+        .transform((version) => (version === undefined ? undefined : version === "5" ? 5 : 4)),
   ),
   connections: number("--connections <n>", "Connections that the devices share", {
     default: 4,

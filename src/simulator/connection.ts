@@ -19,7 +19,8 @@ const packetIdsMax = 65_535;
 export interface ConnectionOptions {
   /** mqtt, mqtts, ws or wss, with user and password if need be; http or https for HTTP ingest. */
   readonly brokerUrl: string;
-  readonly protocolVersion: 4 | 5;
+  /** Absent: 5, and 4 (MQTT 3.1.1) where that is refused. */
+  readonly protocolVersion: 4 | 5 | undefined;
   readonly clientId: string;
   /** Used instead of the URL's login. */
   readonly login?: Login;
@@ -70,7 +71,9 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     await withDeadline(options.clock, connectDeadlineMs, name, connected);
   } catch (cause) {
     client.end(true);
-    throw new Error(isRefusedVersion(cause) ? `${name}, ${versionCure}` : name, { cause });
+    if (options.protocolVersion === 4 || !isRefusedVersion(cause)) throw new Error(name, { cause });
+    if (options.protocolVersion === 5) throw new Error(`${name}, ${versionCure}`, { cause });
+    return openConnection({ ...options, protocolVersion: 4 });
   }
 
   return {
@@ -86,12 +89,12 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   };
 }
 
-/** Of a CONNACK (MQTT 5 §3.2.2.2): the embedded broker is one that gives it. */
-const unsupportedVersion = 0x84;
-const versionCure = "which does not speak MQTT 5, so add --mqtt 3.1.1";
+/** Of a CONNACK, in the form of MQTT 3.1.1 (§3.2.2.3) or 5 (§3.2.2.2), as the embedded broker gives it. */
+const unsupportedVersions: ReadonlySet<number> = new Set([0x01, 0x84]);
+const versionCure = "which does not speak MQTT 5: leave out --mqtt, or say --mqtt 3.1.1";
 
 function isRefusedVersion(error: unknown): boolean {
-  return error instanceof mqtt.ErrorWithReasonCode && error.code === unsupportedVersion;
+  return error instanceof mqtt.ErrorWithReasonCode && unsupportedVersions.has(error.code);
 }
 
 /** Sets DUP on a message that was written before under the same packet identifier and has not been answered since. */
@@ -114,7 +117,7 @@ function clientOptions(options: ConnectionOptions): IClientOptions {
     ...readBrokerUrl(options.brokerUrl),
     ...options.login,
     clientId: options.clientId,
-    protocolVersion: options.protocolVersion,
+    protocolVersion: options.protocolVersion ?? 5,
     reconnectPeriod: reconnectMs,
     reconnectOnConnackError: true,
     queueQoSZero: false,

@@ -26,7 +26,8 @@ export interface PublishOptions {
   /** Messages per second; 0: as fast as the window allows. */
   readonly rate: number;
   readonly qos: 0 | 1 | 2;
-  readonly protocolVersion: 4 | 5;
+  /** Absent: 5, and 4 (MQTT 3.1.1) where that is refused. */
+  readonly protocolVersion: 4 | 5 | undefined;
   /** Stops after `seconds`, after `count` messages, or at the signal, whichever comes first. */
   readonly seconds?: number;
   readonly count?: number;

@@ -111,7 +111,7 @@ describe.skipIf(why !== "")(`under a booted systemd ${why}`, () => {
       `sluice simulate ${fleet} --print-registry csv >/root/fleet.csv && sluice devices import /root/fleet.csv`,
     );
     const sender = host.start(
-      `sluice simulate ${fleet} --mqtt 3.1.1 --broker mqtt://127.0.0.1:1883 --count 6000 --rate 1000 --json`,
+      `sluice simulate ${fleet} --broker mqtt://127.0.0.1:1883 --count 6000 --rate 1000 --json`,
     );
     await until(() => count("tenant_id = 'load'") > 500);
     sh("systemctl restart sluice");
