@@ -17,7 +17,6 @@ import { promtool, promtoolAbsent } from "../kit/promtool.ts";
  */
 const cases: Readonly<Record<string, { series: string; fires: string; rests: string; also?: string }>> = {
   SluiceDown: { series: 'up{job="sluice"}', fires: "0x120", rests: "1x120" },
-  SluiceNotReady: { series: 'sluice_ready{part="dead letters"}', fires: "0x120", rests: "1x120" },
   SluiceSourceAway: { series: 'sluice_source_connected{source="mqtt"}', fires: "0x120", rests: "1x120" },
   SluiceBrokerDrops: {
     series: 'sluice_source_broker_dropped_total{source="mqtt"}',
@@ -26,7 +25,7 @@ const cases: Readonly<Record<string, { series: string; fires: string; rests: str
   },
   SluiceSinkTrouble: { series: 'sluice_sink_trouble{sink="influx"}', fires: "1x120", rests: "0x120" },
   SluiceSinkAlarm: { series: 'sluice_sink_alarms{sink="postgres"}', fires: "1x120", rests: "0x120" },
-  SluiceIntakeHeld: { series: 'sluice_intake_held{reason="disk_low"}', fires: "1x120", rests: "0x120" },
+  SluiceIntakeHeld: { series: 'sluice_ready{part="intake"}', fires: "0x120", rests: "1x120" },
   SluiceSpoolFilling: {
     series: "sluice_spool_bytes",
     also: "sluice_spool_max_bytes",

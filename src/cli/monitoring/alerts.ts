@@ -28,14 +28,6 @@ export const alerts: readonly Alert[] = [
       "`systemctl status sluice` and `journalctl -u sluice -p warning` say why; exit code 78 is a mistake in the configuration, which `sluice check` names.",
   },
   {
-    name: "SluiceNotReady",
-    expr: 'sluice_ready{part!~"sink .*|source .*|registry|clock|intake"} == 0',
-    lasts: "5m",
-    severity: "warning",
-    summary: "{{ $labels.part }} cannot do its work",
-    runbook: "`GET /readyz` says why, in one sentence.",
-  },
-  {
     name: "SluiceSourceAway",
     expr: "sluice_source_connected == 0",
     lasts: "2m",
@@ -73,12 +65,13 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceIntakeHeld",
-    expr: "sluice_intake_held == 1",
+    // Not sluice_intake_held: a gateway to which nothing comes is not held yet when its disk is full.
+    expr: 'sluice_ready{part="intake"} == 0',
     lasts: "1m",
     severity: "critical",
     summary: "Nothing is acknowledged: the spool cannot be written",
     runbook:
-      "held in `GET /stats` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or the disk has errors. Free space, or bring back the sink that is away.",
+      "`GET /readyz` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or the disk has errors. Free space, or bring back the sink that is away.",
   },
   {
     name: "SluiceSpoolFilling",
