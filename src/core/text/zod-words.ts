@@ -16,7 +16,10 @@ function plain(message: string): string {
     .replace(/^Invalid (?:input|option): expected (.*?)(?:, received .*)?$/, "must be $1")
     .replace(/^must be (?=[aeiou]\w+$)/, "must be an ")
     .replace(/^must be (?=[^aeiou"]\w+$)/, "must be a ")
-    .replace(/^Too (?:big|small): expected \w+ to (?:have|be) /, "must be ")
+    .replace(/^Too (?:big|small): expected \w+ to (?=have |be )/, "must ")
+    .replace(/^must have >=1 \w+$/, "must not be empty")
+    .replace(/^must (have|be) <=/, "must $1 at most ")
+    .replace(/^must (have|be) >=/, "must $1 at least ")
     .replace("Invalid ISO datetime", "must be a time such as 2026-11-21T08:00:00Z")
     .replace(/^Unrecognized key/, "unknown name");
 }
