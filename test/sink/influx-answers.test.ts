@@ -239,6 +239,17 @@ describe("answers", () => {
     expect(judge(400, { error })).toMatchObject(some);
   });
 
+  test("of a proxy's page its title is quoted, of what only looks like one all", () => {
+    const page =
+      "<html>\r\n<head><title>502 Bad\r\n Gateway</title></head>\r\n<body>\r\n<hr>nginx/1.22.1</body></html>\r\n";
+    expect(judge(502, page)).toMatchObject({ why: 'HTTP 502: a page, "502 Bad Gateway"' });
+    expect(judge(503, `<!DOCTYPE HTML>\n${page}`)).toMatchObject({
+      why: 'HTTP 503: a page, "502 Bad Gateway"',
+    });
+    for (const text of ["<html>ill</html>", "<html><title></title>", "unable to parse '<title>x</title>'"])
+      expect(judge(502, text)).toMatchObject({ why: `HTTP 502: ${text}` });
+  });
+
   test("an operator learns what to do, in at most a few hundred characters", () => {
     const long = judge(401, "x".repeat(10_000));
     expect(long).toMatchObject({ why: expect.stringMatching(/INFLUXDB_TOKEN/) });

@@ -171,12 +171,18 @@ export function parse(text: string): unknown {
   }
 }
 
-/** The server's words, cut for people; InfluxDB 2 has them in JSON over several lines. */
+/** The server's words, cut for people; InfluxDB 2 has them in JSON over several lines, a proxy in a page. */
 export const wordsIn = (text: string): string => shortened(serverWords(text, parse(text)));
 
 function serverWords(text: string, body: unknown): string {
-  const words = isObject(body) ? (body["error"] ?? body["message"]) : text;
+  const words = isObject(body) ? (body["error"] ?? body["message"]) : titleOf(text);
   return (typeof words === "string" ? words : text).trim();
+}
+
+/** What a proxy's page says at its top: the rest of it is tags. */
+function titleOf(text: string): string | undefined {
+  const title = /^\s*<(?:!doctype|html|head).{0,2000}?<title[^>]*>([^<]+)</is.exec(text)?.[1];
+  return title === undefined ? undefined : `a page, "${title.trim().replaceAll(/\s+/g, " ")}"`;
 }
 
 /** Words cut for people: the beginning says what is wrong, the end how often. */
