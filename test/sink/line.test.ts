@@ -106,20 +106,27 @@ describe("numbers", () => {
   });
 
   test.each([
-    "9007199254740993",
-    "-9007199254740993",
-    "9007199254740993.0",
-    "9007199254740993.5",
-    "9.007199254740993e15",
-    "0.9007199254740993E+16",
-    "90071992547409930000e-4",
-    "12345678901234567890",
-    "1" + "1".repeat(30),
-  ])("the integer %s would lose digits in a float: refused, never rounded", (digits) => {
-    expect(refusal(`{"metrics":{"a":${digits}}}`)).toContain("INFLUX_INTEGER_FIELDS");
-    const asText = `{"metrics":{"a":"${digits}"}}`;
-    expect(encode(asText)).toContain(` a="${digits}" `);
-  });
+    ["9007199254740993", true],
+    ["-9007199254740993", true],
+    ["9007199254740993.0", false],
+    ["9007199254740993.5", false],
+    ["9.007199254740993e15", false],
+    ["0.9007199254740993E+16", false],
+    ["90071992547409930000e-4", false],
+    ["12345678901234567890", false],
+    ["1" + "1".repeat(30), false],
+  ])(
+    "%s would lose digits in a float: refused, never rounded; a column of integers takes it: %p",
+    (digits, isCured) => {
+      const why = refusal(`{"metrics":{"a":${digits}}}`);
+      expect(why).toContain("has digits that a float does not keep");
+      expect(why.includes("INFLUX_INTEGER_FIELDS")).toBe(isCured);
+      expect(refusal(`{"metrics":{"rssi_dbm":${digits}}}`).startsWith("encoded")).toBe(isCured);
+      expect(refusal(`{"metrics":{"a":${digits}}}`, {}, { a: "float" })).toEndWith("does not keep");
+      const asText = `{"metrics":{"a":"${digits}"}}`;
+      expect(encode(asText)).toContain(` a="${digits}" `);
+    },
+  );
 
   test.each([
     "9007199254740991",

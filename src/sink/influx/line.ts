@@ -259,9 +259,14 @@ function valueOf(made: Draft, name: string, column: Column, value: number | bool
   if (typeof value === "string") return quoted(entry, name, value, grammar);
   if (type === "integer") return `${wholeDigits(entry, name, value)}i`;
   if (!Number.isFinite(value)) throw refusal(entry, name, "is beyond the range of a double");
-  if (!isExact(entry, name, value))
-    throw refusal(entry, name, "has digits that a float does not keep; name it in INFLUX_INTEGER_FIELDS");
+  if (!isExact(entry, name, value)) throw refusal(entry, name, inexactWords(made, name, column, value));
   return String(value);
+}
+
+/** The setting helps a whole number of 64 bits, where the server has such and its column is not a float already. */
+function inexactWords({ entry, grammar }: Draft, name: string, column: Column, value: number): string {
+  const isCured = grammar.integers && column.type !== "float" && isWhole(entry, name, value);
+  return `has digits that a float does not keep${isCured ? "; name it in INFLUX_INTEGER_FIELDS" : ""}`;
 }
 
 function typeFor(
