@@ -490,6 +490,23 @@ describe("trouble that passes", () => {
   });
 });
 
+test.each([
+  [401, ": HTTP 401: "],
+  [503, ": HTTP 503: "],
+  [500, ": HTTP 500: "],
+  [400, " takes nothing (HTTP 400: "],
+])(
+  "a trouble names the server, whatever the answer, as one without an answer does: %d",
+  async (status, why) => {
+    const { server, influx } = await start({ fault: () => ({ status, text: "no" }) });
+    expect((await outage(influx.deliver(events(1, 3)))).message).toStartWith(
+      `InfluxDB at ${server.url}${why}no`,
+    );
+    await server.stop();
+    expect((await outage(influx.deliver(events(1, 3)))).message).toStartWith(`InfluxDB at ${server.url}: `);
+  },
+);
+
 describe("trouble that needs a person", () => {
   test("a wrong token keeps the data, does not appear in the message, and the trouble ends when the token is valid", async () => {
     const { server, influx } = await start({ token: "right" }, { token: "wrong-one" });

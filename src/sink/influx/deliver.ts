@@ -127,7 +127,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     await search(
       round,
       made,
-      new Search(progress, fatesOf(round, made), grammar).run(made.fits, made.misfits),
+      new Search(progress, fatesOf(round, made), grammar, target.place).run(made.fits, made.misfits),
     );
     reuse(made.body);
   }
@@ -137,11 +137,12 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     let why = "";
     for (let requests = 0; !step.done; requests += 1) {
       if (requests === requestsMax)
-        throw new Outage(`InfluxDB refuses lines without naming them, and they are searched for (${why})`, {
-          retryMaxMs: goOnAfterMs,
-        });
+        throw new Outage(
+          `${target.place} refuses lines without naming them, and they are searched for (${why})`,
+          { retryMaxMs: goOnAfterMs },
+        );
       const answer = await post(round, made, step.value);
-      if (answer.kind === "away") throw outageOf(answer);
+      if (answer.kind === "away") throw outageOf(target.place, answer);
       if ("why" in answer) ({ why } = answer);
       step = asking.next(answer);
     }
@@ -168,8 +169,8 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
   };
 }
 
-function outageOf(verdict: Verdict & { readonly kind: "away" }): Outage {
-  return new Outage(`InfluxDB (${verdict.why})`, { ...verdict, scope: verdict.down ? "sink" : "lane" });
+function outageOf(place: string, verdict: Verdict & { readonly kind: "away" }): Outage {
+  return new Outage(`${place}: ${verdict.why}`, { ...verdict, scope: verdict.down ? "sink" : "lane" });
 }
 
 const newProgress = (): Progress => ({

@@ -162,6 +162,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       accessSync(directory, constants.W_OK);
       return `files of line protocol in ${directory}`;
     },
+    place: directory,
     label: `file ${directory}`,
     get bytesSent() {
       return bytesSent;

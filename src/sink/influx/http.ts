@@ -39,6 +39,9 @@ interface Options {
   readonly fetch: Fetch;
 }
 
+/** What a trouble names, whether there was an answer or not. */
+export const placeOf = (base: string) => `InfluxDB at ${base}`;
+
 /** Longer answers are cut. One that lists every line of a full batch as refused fits. */
 const answerBytesMax = 8_000_000;
 
@@ -65,7 +68,7 @@ export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
     } catch (cause) {
       const why = stop.signal.aborted ? explain(stop.signal.reason) : explain(cause);
       const Kind = isLate || isBrokenOff(cause) ? NoAnswer : Outage;
-      throw new Kind(`InfluxDB at ${base}: ${why}`);
+      throw new Kind(`${placeOf(base)}: ${why}`);
     } finally {
       timer.cancel();
       signal?.removeEventListener("abort", forward);

@@ -68,14 +68,17 @@ export class Search {
   readonly #progress: Progress;
   readonly #fates: Fates;
   readonly #grammar: Grammar;
+  readonly #place: string;
   #failures = 0;
   #tooLargeAlone = 0;
   readonly #suspects: Suspect[] = [];
 
-  constructor(progress: Progress, fates: Fates, grammar: Grammar) {
+  /** @param place what a trouble names */
+  constructor(progress: Progress, fates: Fates, grammar: Grammar, place: string) {
     this.#progress = progress;
     this.#fates = fates;
     this.#grammar = grammar;
+    this.#place = place;
   }
 
   /**
@@ -213,7 +216,7 @@ export class Search {
 
   *#faulty(lines: readonly Line[], { why, poison }: Answered & { kind: "fault" }): Asking {
     this.#progress.faults += 1;
-    if (!poison && this.#progress.faults <= faultsMax) throw new Outage(`InfluxDB (${why})`);
+    if (!poison && this.#progress.faults <= faultsMax) throw new Outage(`${this.#place}: ${why}`);
     yield* this.#failed(lines, why);
   }
 
@@ -253,7 +256,7 @@ export class Search {
   /** @throws {Outage} if the server does not take a line that it has */
   *#checkIsWell(why: string): Asking {
     const { control } = this.#progress;
-    if (control === null || (yield [control]).kind !== "stored") throw troubled(why);
+    if (control === null || (yield [control]).kind !== "stored") throw troubled(this.#place, why);
     this.#failures = 0;
   }
 }
@@ -275,8 +278,8 @@ function misnumbered(words: ReadonlyMap<number, string>): Some {
   return { kind: "some", why, dropped: null, othersStored: false, suspicion: null };
 }
 
-function troubled(why: string): Outage {
-  return new Outage(`InfluxDB takes nothing (${why}): look at its log`, {
+function troubled(place: string, why: string): Outage {
+  return new Outage(`${place} takes nothing (${why}): look at its log`, {
     retryAfterMs: 30_000,
     alarm: true,
   });

@@ -23,7 +23,7 @@ import {
   nameFault,
   type SendRequest,
 } from "./database.ts";
-import { createHttp, type Fetch, type InfluxAnswer } from "./http.ts";
+import { createHttp, placeOf, type Fetch, type InfluxAnswer } from "./http.ts";
 import type { Target } from "./target.ts";
 import { counted } from "../../core/text/readable.ts";
 
@@ -258,6 +258,7 @@ export function createServer(options: ServerOptions): Target {
       const may = await tryWriting(server, ours);
       return `${server.label} at ${base} (${server.kind}), ${inUse} in use${may}${warning}`;
     },
+    place: placeOf(base),
     get label() {
       return `${api?.kind ?? options.api} ${base}`;
     },

@@ -17,6 +17,8 @@ export interface Target {
   post(database: string, body: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<Verdict>;
   /** @returns one sentence @throws if it cannot be used */
   probe(): Promise<string>;
+  /** What a trouble names. */
+  readonly place: string;
   /** What it is, without secrets, and the bytes that went to it. */
   readonly label: string;
   readonly bytesSent: number;
