@@ -353,6 +353,25 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       await until(() => sink.stats?.()["refills"] === 2);
     });
 
+    test("is not to be filled any more once it has it again, as after a failover to a replica that lags, and back", async () => {
+      const clock = handClock();
+      let fills = 0;
+      // A filling takes a minute, so that none is begun at once.
+      const monoMs = () => clock.monoMs() + fills * 60_000;
+      const sink = open({}, { clock: { ...clock, monoMs }, stored: () => (fills++, stored) });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1 && sink.stats()["refill_running"] === false);
+      await deliverAll(sink, [reading(7, { a: 7 })]);
+      await server.send("SET", "sluice:gw:mark", "6");
+      clock.tick();
+      await until(() => sink.stats?.()["refill_reason"] !== null);
+      expect(sink.stats?.()["refill_reason"]).toContain("lost the newest");
+      await server.send("SET", "sluice:gw:mark", "7");
+      clock.tick();
+      await until(() => sink.stats?.()["refill_reason"] === null);
+      expect(sink.stats?.()).toMatchObject({ refills: 1, refill_running: false });
+    });
+
     test("is not filled after an ordinary restart of the gateway", async () => {
       const first = open({}, { stored: () => stored });
       await deliverAll(first, [reading(6, { a: 6 })]);

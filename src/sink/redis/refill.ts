@@ -30,6 +30,8 @@ export interface RefillParts {
 export interface Refill {
   /** Runs beside whatever else; one at a time. A failure is said, and the next call after a rest begins anew. */
   start(why: string): void;
+  /** It is whole, so that nothing is to be filled any more, as after a failover to a replica that lags, and back. */
+  whole(): void;
   readonly isRunning: boolean;
   stop(): Promise<void>;
   stats(): { refills: number; refill_running: boolean; refill_reason: string | null };
@@ -112,6 +114,12 @@ export function createRefill({
       running = run().finally(() => {
         running = undefined;
       });
+    },
+    whole() {
+      if (reason === null || running !== undefined) return;
+      log.info("Redis has all again: it need not be filled");
+      reason = null;
+      failures.forget();
     },
     get isRunning() {
       return running !== undefined;

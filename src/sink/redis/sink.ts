@@ -112,7 +112,10 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   /** Has Redis what we had written when it was asked? If not it is filled. @param expected undefined: nothing in this life */
   function isWhole(expected: number | undefined, found: string): boolean {
     const isLost = found === "" || found === filling;
-    if (!isLost && Number(found) >= (expected ?? 0)) return true;
+    if (!isLost && Number(found) >= (expected ?? 0)) {
+      refill.whole();
+      return true;
+    }
     const what =
       expected === undefined
         ? "holds nothing of this gateway yet"
