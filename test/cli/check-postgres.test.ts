@@ -51,9 +51,15 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
     await run("revoke create on schema public from public");
     const limited = new URL(url);
     limited.username = "sluice_check";
-    const { code, postgres } = await check(limited.href);
+    const { code, postgres, registry } = await check(limited.href);
     expect(code).toBe(1);
-    expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining("sluice migrate") });
+    for (const part of [postgres, registry])
+      expect(part).toMatchObject({ ok: false, detail: expect.stringContaining("sluice migrate") });
+    await migratePostgres(db);
+    await run("revoke usage on schema public from public");
+    const unseen = await check(limited.href);
+    for (const part of [unseen.postgres, unseen.registry])
+      expect(part).toMatchObject({ ok: false, detail: expect.stringContaining("USAGE of their schema") });
   });
 
   test("a login that is refused, and a database that is not there, are reported with the remedy", async () => {

@@ -13,11 +13,14 @@ import { counted } from "../../core/text/readable.ts";
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();
   if (missingTables.length === 0) return store.tables.probe();
-  const missing = missingTables.join(", ");
-  if (mayCreate)
-    return `${await store.tables.probe()}; it has no ${missing}: the gateway creates them when it starts, as does \`sluice migrate\``;
-  throw new Error(
-    `${store.title} at ${store.place} has no ${missing}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may, or if they are there let this one see them (USAGE of their schema, search_path)`,
+  if (!mayCreate) throw unseen(store, missingTables);
+  return `${await store.tables.probe()}; it has no ${missingTables.join(", ")}: the gateway creates them when it starts, as does \`sluice migrate\``;
+}
+
+/** Tables of a schema that the role cannot see look as if they did not exist. */
+function unseen({ title, place }: Store, missingTables: readonly string[]): Error {
+  return new Error(
+    `${title} at ${place} has no ${missingTables.join(", ")}, and the role of DATABASE_URL may not create tables: run \`sluice migrate\` once with a role that may, or if they are there let this one see them (USAGE of their schema, search_path)`,
   );
 }
 
@@ -26,7 +29,10 @@ export async function probeRegistry(store: Store, config: Config): Promise<strin
   const { missingTables, mayCreate, untold, findsTokens } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
-  if (missingTables.includes("device_registry")) return "no devices: the table does not exist yet";
+  if (missingTables.includes("device_registry")) {
+    if (!mayCreate) throw unseen(store, ["device_registry"]);
+    return "no devices: the table does not exist yet";
+  }
   const remarks = [`${counted(devices, "device")} of ${counted(tenants, "tenant")}`];
   if (untold !== null)
     remarks.push(
