@@ -251,8 +251,8 @@ describe("answers", () => {
   });
 
   test("an operator learns what to do, in at most a few hundred characters", () => {
-    const long = judge(401, "x".repeat(10_000));
-    expect(long).toMatchObject({ why: expect.stringMatching(/INFLUXDB_TOKEN/) });
-    expect(JSON.stringify(long).length).toBeLessThan(800);
+    const long = JSON.stringify(judge(401, "x".repeat(10_000)));
+    expect(long).toContain("INFLUXDB_TOKEN");
+    expect(long.length).toBeLessThan(800);
   });
 });
