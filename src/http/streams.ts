@@ -113,7 +113,8 @@ export function createStreams(clock: Clock, rights: StreamRights) {
   };
 }
 
-const headers = { "content-type": "text/event-stream" };
+/** nginx would keep what is sent until 8 KiB are together: of one device that takes minutes. */
+const headers = { "content-type": "text/event-stream", "x-accel-buffering": "no" };
 const retryLater = { headers: { "retry-after": "10" } };
 
 function eventText(event: string, data: unknown): string {

@@ -62,6 +62,12 @@ async function hasEnded({ body }: Response): Promise<boolean> {
   }
 }
 
+test("nginx is told to hold nothing back, in the one word that it heeds", async () => {
+  const { ask } = gateway();
+  for (const path of ["/live", "/admin/follow?tenant=acme&device=d1"])
+    expect((await ask(path, "::1", { authorization })).headers.get("x-accel-buffering")).toBe("no");
+});
+
 describe("how many", () => {
   test("strangers cannot take those of who has logged in or shows a token", async () => {
     const { ask, login } = gateway();
