@@ -60,6 +60,7 @@ export function createSessions(adminToken: string, clock: Clock): Sessions {
   };
 }
 
+/** Without a Path it is for that of the page: below one of a proxy another gateway has its own. */
 function cookie(value: string, seconds: number, isSecure: boolean): string {
-  return `${name}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
+  return `${name}=${value}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
 }

@@ -486,6 +486,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await login(ADMIN_TOKEN);
       await page.locator("#devices").getByRole("button", { name: "Revoke" }).click();
       await shows("#devices [role=status]", "revoked");
+      // Another gateway below another path has a session of its own.
+      expect((await page.context().cookies()).map(({ path }) => path)).toEqual(["/sluice"]);
       await page.locator("#follow input").fill("acme/d1");
       await page.locator("#follow button").first().click();
       await shows("#follow", "Waiting for what acme/d1 says.");
