@@ -15,9 +15,7 @@ describe("sessions", () => {
     const sessions = createSessions(token, simulatedClock());
     expect(sessions.open("another-token-of-length", false)).toBeUndefined();
     const header = sessions.open(token, true) ?? "";
-    expect(header).toMatch(
-      /^sluice_session=[\w-]{43}; Max-Age=43200; HttpOnly; SameSite=Strict; Secure$/,
-    );
+    expect(header).toMatch(/^sluice_session=[\w-]{43}; Max-Age=43200; HttpOnly; SameSite=Strict; Secure$/);
     expect(sessions.has(cookieOf(header))).toBe(true);
     expect(sessions.has(`other=1; ${cookieOf(header)}; more=2`)).toBe(true);
     for (const wrong of [undefined, "", "sluice_session=", "sluice_session=made-up", `x${cookieOf(header)}`])

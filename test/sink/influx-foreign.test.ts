@@ -3,7 +3,7 @@
  * ids.
  */
 import { describe, expect, test } from "bun:test";
-import { all, event, reading } from "../contract/entries.ts";
+import { all, event, eventsOfNow, reading } from "../contract/entries.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { orgId, startInflux2, type Influx2Options } from "../kit/influx2.ts";
 import { startInflux3 } from "../kit/influx3.ts";
@@ -176,6 +176,18 @@ describe("version 2", () => {
     const server = using(startInflux2({ org: "site one", token: "t", ...options }));
     return { server, influx: open({ url: server.url, token: "t", org: "site one", ...settings }) };
   }
+
+  test("a proxy's own 404 while the server is away is not taken for a bucket that somebody deleted", async () => {
+    const server = using(startInflux2({ org: "o", token: "t" }));
+    const paths = ["/health", "/api/v2/write", "/api/v2/buckets", "/api/v2/orgs"];
+    const proxy = using(hiding(server.url, paths));
+    const url = `http://127.0.0.1:${proxy.port}`;
+    const influx = open({ url, api: "v2", token: "t", org: "o", retention: "30d" });
+    expect(await influx.deliver(eventsOfNow(1, 1))).toEqual(all(1));
+    paths.length = 0;
+    const error = await outage(influx.deliver(eventsOfNow(2, 2)));
+    expect([error.alarm, error.message]).toEqual([true, expect.stringContaining("HTTP 404: not here")]);
+  });
 
   test("a token for one bucket: that tenant is delivered, the others wait, each for itself", async () => {
     const { server, influx } = start({ writable: ["telemetry_t3"] });

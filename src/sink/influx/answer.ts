@@ -137,13 +137,18 @@ function parked(why: string, down: boolean): Verdict {
 const isOfOrganization = (words: string) =>
   /^(please provide either orgid or org|organization name "|organization not found)/i.test(words);
 
+const isOfMissing = (words: string) => /^(bucket|database)\b/.test(words);
+
+/** Does it say that the database is not there? A proxy says 404, too, while the server behind it is away. */
+export const lacksDatabase = ({ status, text }: InfluxAnswer): boolean =>
+  status === 404 && isOfMissing(wordsIn(text));
+
 function hintFor(status: number, words: string): string {
   if (isOfOrganization(words)) return " (set INFLUXDB_ORG to the organization's name or id)";
   if (status === 401) return " (check INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD)";
   if (status === 403) return " (INFLUXDB_TOKEN may not write to this database)";
   if (status < 400) return " (not InfluxDB's answer: check INFLUXDB_URL)";
-  if (status === 404 && /^(bucket|database)\b/.test(words))
-    return " (create it, or set INFLUX_RETENTION to have it created)";
+  if (status === 404 && isOfMissing(words)) return " (create it, or set INFLUX_RETENTION to have it created)";
   if (status === 404)
     return " (check INFLUXDB_URL and INFLUXDB_API; or create the database, or set INFLUX_RETENTION)";
   return "";

@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { judgeAnswer, wordsIn, type Verdict } from "./answer.ts";
+import { judgeAnswer, lacksDatabase, wordsIn, type Verdict } from "./answer.ts";
 import {
   authorization,
   confirm,
@@ -177,7 +177,9 @@ export function createServer(options: ServerOptions): Target {
     if (answer.status !== 404 || denied === undefined || verdict.kind !== "away") return verdict;
     if (denied !== null) return { ...verdict, why: `${verdict.why}; ${denied}` };
     // Somebody deleted it; if it is created again and still not found, the next answer is an alarm.
-    return wasThere ? { ...verdict, why: goneWords(database), retryAfterMs: 0, alarm: false } : verdict;
+    return wasThere && lacksDatabase(answer)
+      ? { ...verdict, why: goneWords(database), retryAfterMs: 0, alarm: false }
+      : verdict;
   }
 
   async function probeShared(server: Api): Promise<string> {
