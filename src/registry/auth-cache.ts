@@ -191,11 +191,6 @@ export class DeviceAuthCache {
     return removed;
   }
 
-  /** @returns how many rows were removed */
-  clear(): number {
-    return this.invalidateTenant(null);
-  }
-
   /** Sets whether the registry answers. While it does not, stale and unverified rows serve. */
   setAvailable(isAvailable: boolean): void {
     this.#isAvailable = isAvailable;
@@ -232,10 +227,6 @@ export class DeviceAuthCache {
       stale_hits: this.#staleHits,
       evictions: this.#evictions,
     };
-  }
-
-  get size(): number {
-    return this.#rows.size;
   }
 
   /** Rows that left since the start; one that was read again did not. */

@@ -105,8 +105,6 @@ describe("forgetting", () => {
     expect(cache.invalidateTenant("b")).toBe(2);
     expect([has("e", "a"), has("e", "b")]).toEqual([true, false]);
     expect(cache.invalidateTenant(null)).toBe(1);
-    put("d");
-    expect(cache.clear()).toBe(1);
     expect(cache.stats().size).toBe(0);
   });
 });
@@ -258,7 +256,7 @@ test("it never holds more than its bound, and serves only what was put in and no
         if (what === "invalidate") cache.invalidate("acme", device);
         if (what === "advance") clock.advance(1000);
         if (what === "clear") putAtMs.clear();
-        if (what === "clear") cache.clear();
+        if (what === "clear") cache.invalidateTenant(null);
         const isGood = clock.monoMs() - (putAtMs.get(device) ?? -Infinity) < 5000;
         if (has(device)) expect(isGood).toBe(true);
         if (what === "put") expect(has(device)).toBe(true);
