@@ -23,7 +23,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Clock, Timer } from "../../core/clock.ts";
@@ -158,8 +158,7 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
       }
     },
     async probe() {
-      mkdirSync(directory, { recursive: true });
-      accessSync(directory, constants.W_OK);
+      accessSync(existingOf(directory), constants.W_OK | constants.X_OK);
       return `files of line protocol in ${directory}`;
     },
     place: directory,
@@ -173,6 +172,9 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
     },
   };
 }
+
+/** It, or what it will be made in: made by a check that root runs, it would be root's. */
+const existingOf = (path: string): string => (existsSync(path) ? path : existingOf(dirname(path)));
 
 /** From its end, by pieces: one that somebody else put there may be larger than memory. @returns the bytes that are left */
 function cutTornLine(path: string): number {
