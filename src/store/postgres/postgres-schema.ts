@@ -137,24 +137,26 @@ export const partitions = `(with recursive part as (
     union select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid)
   select c.oid::regclass from part join pg_class c using (oid) where c.relkind in ('r', 'p'))`;
 
-const watched = `(select to_regclass('device_registry') union all select to_regclass('app_settings') union all ${partitions})`;
+/** Each looked for once: of six times the server thinks that they take long, and compiles the query (jit) for seconds, each second. */
+const watched = `with partitions(oid) as ${partitions},
+  watched(oid) as (select to_regclass('device_registry') union all select to_regclass('app_settings') union all select oid from partitions)`;
 
 /** Asks why changes may go untold; null: each is told. What a logical replica is sent fires no trigger of a statement. */
-export const whyUntold = `select case
-    when exists (select from pg_subscription_rel where srrelid in ${watched})
+export const whyUntold = `${watched} select case
+    when exists (select from pg_subscription_rel where srrelid in (select oid from watched))
       then 'a logical subscription fills device_registry or app_settings, which tells no change'
     when current_setting('session_replication_role') = 'replica'
       then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
     when (select count(*) from pg_trigger
-        where tgname like 'sluice\\_%' and tgenabled in ('O', 'A') and tgrelid in ${watched})
-        < ${triggers.length} + ${onDevices.length} * (select count(*) from ${partitions} as p)
+        where tgname like 'sluice\\_%' and tgenabled in ('O', 'A') and tgrelid in (select oid from watched))
+        < ${triggers.length} + ${onDevices.length} * (select count(*) from partitions)
       then 'device_registry (or a partition of it) and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;
 
 /**
- * Asks what the registry consists of, and of which transactions that is. If it has changed, so may have devices, untold: a partition was
+ * Asks, within whyUntold, what the registry consists of, and of which transactions that is. If it has changed, so may have devices, untold: a partition was
  * detached or dropped, another table swapped in, a column written anew, or the triggers were off for a moment (`pg_restore --disable-triggers`).
  */
 export const madeOf = `(select md5(string_agg(part, ' ' order by part)) from (
-    select concat_ws(' ', tgrelid, oid, xmin) as part from pg_trigger where tgname like 'sluice\\_%' and tgrelid in ${watched}
-    union all select concat_ws(' ', oid, xmin) from pg_class where oid in ${watched}
-    union all select concat_ws(' ', inhrelid, xmin) from pg_inherits where inhrelid in ${partitions}) as parts)`;
+    select concat_ws(' ', tgrelid, oid, xmin) as part from pg_trigger where tgname like 'sluice\\_%' and tgrelid in (select oid from watched)
+    union all select concat_ws(' ', oid, xmin) from pg_class where oid in (select oid from watched)
+    union all select concat_ws(' ', inhrelid, xmin) from pg_inherits where inhrelid in (select oid from partitions)) as parts)`;

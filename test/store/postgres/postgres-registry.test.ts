@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { explain, silentLog, type Log } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
+import { madeOf, whyUntold } from "../../../src/store/postgres/postgres-schema.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
@@ -220,6 +221,12 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     await admin.unsafe(statements);
     await until(() => heard.calls.includes("all"));
     expect(heard.calls).toEqual(["all"]);
+  });
+
+  test("what is asked each second looks for the partitions once: of hundreds it took the server seconds", async () => {
+    await migratePostgres(db);
+    const plan = await admin.unsafe(`explain ${whyUntold} as why, ${madeOf} as made`);
+    expect(JSON.stringify(plan).match(/Recursive Union/g)).toHaveLength(1);
   });
 
   test("all devices are read again while a partition is being detached that old readers still see", async () => {
