@@ -123,7 +123,7 @@ describe.skipIf(promtoolAbsent !== "")(`with promtool ${promtoolAbsent}`, () => 
 test("the job that the head of the rules shows is the one that SluiceDown asks for", () => {
   const shown = alertRules()
     .split("\n")
-    .filter((line) => line.startsWith("# ") || line.startsWith("#   "))
+    .filter((line) => line.startsWith("# "))
     .slice(1)
     .map((line) => line.slice(2));
   const { scrape_configs: jobs } = Bun.YAML.parse(shown.join("\n")) as {
