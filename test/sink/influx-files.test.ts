@@ -131,7 +131,7 @@ test("a directory that cannot be written is an outage that alarms", async () => 
   const { directory, influx } = start();
   writeFileSync(directory, "a file where the directory should be");
   await expect(influx.deliver(events(1, 2))).rejects.toMatchObject({ alarm: true });
-  await expect(influx.sink.probe()).rejects.toThrow();
+  await expect(influx.sink.probe()).rejects.toThrow("see that it is a directory");
   rmSync(directory);
   // Who asks makes no directory: root's would be closed to the gateway.
   expect(await influx.sink.probe()).toContain(directory);

@@ -56,6 +56,8 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
   /** Names of an earlier process that are still to be looked at; undefined before the first look. */
   let left: string[] | undefined;
 
+  const whyNot = `cannot write lines to ${directory}: see that it is a directory, can be written and has room`;
+
   const currentOf = (database: string) => join(directory, `${database}.lp`);
 
   /** Closes what an earlier process left open, so that no file is continued by another process. One after the other: what fails goes on there. */
@@ -153,12 +155,15 @@ export function createFiles({ directory, bytesMax, ageSeconds, clock, log }: Fil
         post(database, body);
         return { kind: "stored" };
       } catch (cause) {
-        const message = `cannot write lines to ${directory}: see that it exists, can be written and has room`;
-        throw new Outage(message, { alarm: true, retryAfterMs: 5_000, cause });
+        throw new Outage(whyNot, { alarm: true, retryAfterMs: 5_000, cause });
       }
     },
     async probe() {
-      accessSync(existingOf(directory), constants.W_OK | constants.X_OK);
+      try {
+        accessSync(existingOf(directory), constants.W_OK | constants.X_OK);
+      } catch (cause) {
+        throw new Error(whyNot, { cause });
+      }
       return `files of line protocol in ${directory}`;
     },
     place: directory,
