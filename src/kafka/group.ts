@@ -29,8 +29,8 @@ export interface GroupOptions {
   /** Resolves when all of them are durable: only then they are committed. */
   take(records: readonly GroupRecord[]): Promise<void>;
   readonly watch: FetchWatch;
-  /** Of those dealt to us these have no leader now; none: all have one again. */
-  leaderless(partitions: readonly NamedPartition[]): void;
+  /** Of those dealt to us these cannot be read now, and whether others are; none: all can again. */
+  leaderless(partitions: readonly NamedPartition[], isRead: boolean): void;
   /** The partitions are about to be dealt out anew. */
   dealsAnew(): void;
   /** The group knows us. */
@@ -46,7 +46,7 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   const cluster = client.createCluster();
   tellLeaderless(library, cluster);
   fetchChecked(library, cluster, options);
-  answerForNobody(library, cluster, options);
+  const forget = answerForNobody(library, cluster, options);
   tellRefusals(library, cluster, {
     ...options,
     unconnected: (error) => options.refused(noConnection(settings, error)),
@@ -76,6 +76,9 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
         throw error;
       }),
   });
-  consumer.on("rebalanceInProgress", options.dealsAnew);
+  consumer.on("rebalanceInProgress", () => {
+    forget();
+    options.dealsAnew();
+  });
   return { leave: () => consumer.close() };
 }

@@ -19,7 +19,7 @@ export const isLed = (node: number | undefined): node is number => node !== unde
 export interface NamedPartition {
   readonly topic: string;
   readonly index: number;
-  /** Its leader cannot be reached; absent: it has none. */
+  /** Its leader cannot be reached, or gives no answer; absent: it has none. */
   readonly why?: string;
 }
 
@@ -28,10 +28,15 @@ export function leaderlessWords(partitions: readonly NamedPartition[]): string {
     .map(([why, of]) =>
       why === undefined
         ? `no broker leads partition ${listed(of)} now`
-        : `the broker that leads partition ${listed(of)} cannot be reached at the address that it advertises: ${why}`,
+        : `the broker that leads partition ${listed(of)} ${isSilent.test(why) ? silent : unreached}: ${why}`,
     )
     .join("; ");
 }
+
+/** In the library's words: a request, and not the connection. */
+const isSilent = /^[A-Z_]+ timed out/;
+const silent = "gives no answer in time";
+const unreached = "cannot be reached at the address that it advertises";
 
 function listed(partitions: readonly NamedPartition[]): string {
   const named = partitions.slice(0, 10).map(({ topic, index }) => `${index} of ${topic}`);
@@ -40,6 +45,9 @@ function listed(partitions: readonly NamedPartition[]): string {
 
 export const withLeaderless = (words: string, partitions: readonly NamedPartition[]): string =>
   partitions.length === 0 ? words : `${words}; ${leaderlessWords(partitions)}`;
+
+export const nothingReadWords = (words: string, partitions: readonly NamedPartition[]): string =>
+  `nothing can be read of ${withLeaderless(words, partitions)}`;
 
 /** @throws naming those of them that no broker leads */
 export function mustBeLed(
@@ -86,35 +94,46 @@ function lacksLeadersOnly(answer: unknown): boolean {
 interface Waiting {
   readonly clock: Clock;
   readonly waitMs: number;
-  /** Of those dealt to us; none: all can be read again. */
-  leaderless(partitions: readonly NamedPartition[]): void;
+  /**
+   * Of those dealt to us; none: all can be read again.
+   * @param isRead whether there are others
+   */
+  leaderless(partitions: readonly NamedPartition[], isRead: boolean): void;
 }
 
 type Fetching = Parameters<Library["API"]["FETCH"]["request"]>[1];
-/** What the library's consumer asks of node −1, or of one that cannot be reached, is answered here. */
+/**
+ * What the library's consumer asks of node −1, or of one that cannot be reached, is answered here.
+ * @returns to be called when the partitions are dealt out anew
+ */
 export function answerForNobody(
   { API, KafkaTSApiError, ConnectionError }: Library,
   cluster: Cluster,
   { clock, waitMs, leaderless }: Waiting,
-): void {
+): () => void {
   const unread = new Map<number, readonly NamedPartition[]>();
+  /** Nodes that are asked, and have not failed since. */
+  const asked = new Set<number>();
+  const isRead = () => unread.size === 0 || [...asked].some((node) => !unread.has(node));
+  let wasRead = true;
   /** A connection that was closed is made again before anything is said of it. */
   const closed = new Set<number>();
 
   function tell(node: number, partitions: readonly NamedPartition[]): void {
     if (partitions.length > 0) unread.set(node, partitions);
-    else if (!unread.delete(node)) return;
-    leaderless([...unread.values()].flat());
+    else if (!unread.delete(node) && isRead() === wasRead) return;
+    wasRead = isRead();
+    leaderless([...unread.values()].flat(), wasRead);
   }
 
-  async function fetchNothing(node: number, { topics: asked }: Fetching, error?: Error) {
+  async function fetchNothing(node: number, { topics: wanted }: Fetching, error?: Error) {
     const why = error === undefined ? {} : { why: explain(error) };
-    const partitions = asked.flatMap(({ topicName: topic, partitions: of }) =>
+    const partitions = wanted.flatMap(({ topicName: topic, partitions: of }) =>
       of.map(({ partition: index }) => ({ topic, index, ...why })),
     );
     tell(node, partitions);
     await sleep(clock, waitMs);
-    const names = asked.map(({ topicName }) => ({ id: null, name: topicName }));
+    const names = wanted.map(({ topicName }) => ({ id: null, name: topicName }));
     const { topics } = await cluster.sendRequest(API.METADATA, { topics: names });
     const leaderOf = ({ topic, index }: NamedPartition) =>
       topics
@@ -135,12 +154,14 @@ export function answerForNobody(
   cluster.sendRequestToNode = (node) => {
     const send: Send = async (api, request) => {
       if (node === noNode) return nobody(node, api, request);
+      if (api === API.FETCH) asked.add(node);
       try {
         const answer = await (sendRequestToNode(node) as Send)(api, request);
         closed.delete(node);
         if (api === API.FETCH) tell(node, []);
         return answer;
       } catch (error) {
+        if (api === API.FETCH) asked.delete(node);
         const isAgain = closed.has(node);
         if (error instanceof ConnectionError) closed.add(node);
         if (isAgain && error instanceof ConnectionError) return nobody(node, api, request, error);
@@ -148,5 +169,10 @@ export function answerForNobody(
       }
     };
     return send as Cluster["sendRequest"];
+  };
+  return () => {
+    unread.clear();
+    asked.clear();
+    wasRead = true;
   };
 }

@@ -11,7 +11,7 @@ const fetchBytesMax = 4 * 1024 * 1024;
 export const createFetchPace = (): Pace => createPace(fetchBytesMax);
 
 /** In the library's words. One that is not connected in time says nothing about sizes. */
-const isTooSlow = (error: unknown) =>
+export const isTooSlow = (error: unknown) =>
   error instanceof Error && /^(FETCH|PRODUCE) timed out$/.test(error.message);
 
 /** @param size of what is asked for, or sent */

@@ -101,6 +101,10 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   ],
   [/(?<=^|: )certificate has expired$/, "the server's $&"],
   [/(?<=^|: )certificate is not yet valid$/, "the server's $&: check this host's clock"],
+  [
+    /^(?:FETCH|PRODUCE) timed out$/,
+    "$&: over a slow line it is tried again in smaller pieces; if that lasts, set KAFKA_TIMEOUT_MS higher",
+  ],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
     /(?<=^|: )(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,

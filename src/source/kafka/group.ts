@@ -11,15 +11,15 @@ import { KafkaMessage } from "./message.ts";
 import type { Partition } from "./partition.ts";
 import { hand, type ReaderParts } from "./reader.ts";
 
-type Parts = Omit<ReaderParts, "wire" | "partitions"> &
+type Parts = Omit<ReaderParts, "wire" | "partitions" | "answered"> &
   GroupPartitions & {
     readonly settings: KafkaSettings;
     readonly groupId: string;
     readonly gatewayId: string;
     readonly topics: readonly string[];
     readonly clock: Clock;
-    /** The group has taken us in; of what it dealt to us these cannot be read now. */
-    reads(leaderless: readonly NamedPartition[]): void;
+    /** The group has taken us in; of what it dealt to us these cannot be read now, and perhaps no others are. */
+    reads(leaderless: readonly NamedPartition[], isRead: boolean): void;
   };
 
 /** Of the group's own session time-out of 30 s. */
@@ -51,17 +51,17 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     waitMs,
     pace,
     clock,
-    leaderless: (partitions) => !signal.aborted && parts.reads(partitions),
+    leaderless: (partitions, isRead) => !signal.aborted && parts.reads(partitions, isRead),
     dealsAnew() {
       // Perhaps they are another's now; if not, they are named again.
       parts.forgetTroubles();
-      if (!signal.aborted) parts.reads([]);
+      if (!signal.aborted) parts.reads([], true);
     },
     watch: parts,
     take: (records) => take(records, parts),
     heard() {
       heardMs = clock.monoMs();
-      if (!isIn && !signal.aborted) parts.reads([]);
+      if (!isIn && !signal.aborted) parts.reads([], true);
       isIn = true;
     },
     refused: over.reject,

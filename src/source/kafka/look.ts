@@ -3,7 +3,7 @@ import { systemClock } from "../../core/clock.ts";
 import { explain } from "../../core/log/log.ts";
 import { KafkaError, whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
+import { leaderlessWords, nothingReadWords, type NamedPartition } from "../../kafka/leaderless.ts";
 import type { Wire } from "../../kafka/requests.ts";
 import { provedGroup } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -33,7 +33,7 @@ export async function look(at: Wire, settings: KafkaSettings, names: readonly st
   const { led, unreached, nodes } = await byReach(at, all);
   const unread = [...leaderless, ...unreached];
   const words = readWords(settings, topics);
-  if (led.length === 0) throw new Error(`there is nothing to read: ${withLeaderless(words, unread)}`);
+  if (led.length === 0) throw new Error(nothingReadWords(words, unread));
   return { led, unread, words, picture: JSON.stringify([leadersOf(settings, topics), nodes]) };
 }
 

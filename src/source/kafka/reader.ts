@@ -27,6 +27,8 @@ export interface ReaderParts {
   readonly pace: Pace;
   /** Aborts when the connection is given up or the gateway stops. */
   readonly signal: AbortSignal;
+  /** By a broker, with records or without. */
+  answered(): void;
   /** undefined: it is counted and not handed on. */
   say(partition: Partition, record: ReadRecord): Content | undefined;
   /** Records that are gone before they were read. */
@@ -68,6 +70,7 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
       epoch,
     }));
     const answers = await fetchInPace(pace, (bytesMax) => wire.fetch(node, { wanted, waitMs, bytesMax }));
+    parts.answered();
     await takeEach(node, inTurn, answers, parts);
   }
 }

@@ -12,8 +12,13 @@ import { Said } from "../../core/log/said.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { leaderlessWords, withLeaderless, type NamedPartition } from "../../kafka/leaderless.ts";
-import { createFetchPace } from "../../kafka/paced.ts";
+import {
+  leaderlessWords,
+  nothingReadWords,
+  withLeaderless,
+  type NamedPartition,
+} from "../../kafka/leaderless.ts";
+import { createFetchPace, isTooSlow } from "../../kafka/paced.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { unpackedBytesMax } from "../../kafka/unpack.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -63,6 +68,8 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   const first = Promise.withResolvers<void>();
   let connection = new AbortController();
   let connected = false;
+  /** The last connection ended since an answer did not get through: this one reads once one does. */
+  let isSlow = false;
   const stopping = new AbortController();
   let detail = `${place}: not started`;
   const troubles = new Said();
@@ -105,6 +112,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
           : membership(intake, now, settings.groupId));
         attempt = 0;
       } catch (error) {
+        isSlow ||= isTooSlow(error);
         // What was given up by ourselves ends with an error as well.
         if (!now.signal.aborted) over(whyUnread(error, names, settings.groupId));
         if (clock.monoMs() - startedMs > lookAgainMs) attempt = 0;
@@ -134,11 +142,15 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       const lookMs = unread.length > 0 ? leaderlessLookMs : lookAgainMs;
       again = clock.every(lookMs, () => void lookAgain(at, now, picture));
       const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
-      reads(words, unread);
+      if (!isSlow) reads(words, unread);
       await readAll({
         wire: at,
         partitions: read,
         ...readerParts(intake, now),
+        answered() {
+          if (isSlow) reads(words, unread);
+          isSlow = false;
+        },
       });
     } finally {
       again?.cancel();
@@ -165,8 +177,10 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       gatewayId,
       topics: names,
       ...readerParts(intake, now),
-      reads(leaderless) {
-        reads(`${names.join(", ")} in the group ${groupId}`, leaderless);
+      reads(leaderless, isRead) {
+        const what = `${names.join(", ")} in the group ${groupId}`;
+        if (isRead) reads(what, leaderless);
+        else over(nothingReadWords(what, leaderless));
       },
     });
   }

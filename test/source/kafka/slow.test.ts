@@ -37,4 +37,41 @@ describe.skipIf(kafkaTestable() !== "")(`a slow line (${kafkaTestable() || "real
     },
     60_000,
   );
+
+  test.each(["alone", "in a group"])(
+    "one batch that never gets through in time: the source is away and names the setting, until it does: %s",
+    async (how) => {
+      const { bootstrap } = await sharedKafka();
+      const topic = await newTopic(bootstrap, { partitions: 1 });
+      const records = Array.from({ length: 800 }, (_, i) => ({
+        key: "acme/d1",
+        value: `${i} `.padEnd(1_000, "x"),
+      }));
+      await produceByKcat(bootstrap, topic, records, ["-X", "linger.ms=1000"]);
+      const line = await proxied(bootstrap);
+      ends.push(() => line.stop());
+      line.throttleAnswers(200_000);
+      const source = openSource({
+        KAFKA_BOOTSTRAP_SERVERS: line.bootstrap,
+        KAFKA_SOURCE_TOPIC: topic,
+        KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+        KAFKA_TIMEOUT_MS: "500",
+        ...(how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: `${topic}-group` }),
+      });
+      ends.push(() => source.close());
+      const intake = fakeIntake(() => source);
+      await source.start(intake);
+      await until("it is told", () => source.status().detail.includes("set KAFKA_TIMEOUT_MS higher"), 30_000);
+      const first = line.accepted();
+      await until("it is tried again", () => line.accepted() >= first + 6, 30_000);
+      expect(source.status()).toMatchObject({ connected: false, reconnects: 1 });
+      expect(source.status().detail).toContain("FETCH timed out: over a slow line");
+      expect(source.status().detail).not.toContain("cannot be reached");
+      line.throttleAnswers(Number.POSITIVE_INFINITY);
+      await until("all", () => intake.messages.length === records.length, 30_000);
+      await until("nothing is wrong", () => source.status().connected);
+      expect(source.status().detail).not.toContain("timed out");
+    },
+    60_000,
+  );
 });

@@ -88,6 +88,7 @@ test("what a broker answers of the others is taken before the error of one parti
     pace: createFetchPace(),
     signal: new AbortController().signal,
     say: () => undefined,
+    answered() {},
     lost() {},
   } satisfies ReaderParts);
   await expect(reading).rejects.toThrow("partition 0 of events cannot be read");
@@ -107,6 +108,7 @@ function endedParts(): ReaderParts {
     pace: createFetchPace(),
     signal: AbortSignal.abort(),
     say: () => undefined,
+    answered() {},
     lost() {},
   };
 }
