@@ -51,6 +51,15 @@ test.each([
   ],
   ["the certificate has expired", "the certificate has expired"],
   ["no connection to a: certificate has expired", "no connection to a: the server's certificate has expired"],
+  [
+    "FETCH timed out",
+    "FETCH timed out: over a slow line it is tried again in smaller pieces; if that lasts, set KAFKA_TIMEOUT_MS higher",
+  ],
+  [
+    "PRODUCE timed out",
+    "PRODUCE timed out: over a slow line it is tried again in smaller pieces; if that lasts, set KAFKA_TIMEOUT_MS higher",
+  ],
+  ["METADATA timed out", "METADATA timed out"],
   ["certificate is not yet valid", "the server's certificate is not yet valid: check this host's clock"],
 ])("%s", (theirs, ours) => {
   expect(explain(new Error(theirs))).toBe(ours);

@@ -1,7 +1,7 @@
 /** A CA, a server certificate for localhost and a client certificate, made with openssl in a temporary directory. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 export interface Certificates {
   readonly ca: string;
@@ -62,6 +62,14 @@ export function makeCertificates(clientName = "client"): Certificates {
     otherCa: at("other.crt"),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   };
+}
+
+/** The client's certificate, as one that ended yesterday. */
+export function endedCertificate({ ca }: Certificates): string {
+  const at = (name: string) => join(dirname(ca), name);
+  const signer = ["-CA", ca, "-CAkey", at("ca.key"), "-CAcreateserial"];
+  openssl("x509", "-req", "-in", at("client.csr"), ...signer, "-days", "-1", "-out", at("ended.crt"));
+  return at("ended.crt");
 }
 
 const newKey = (path: string) => [

@@ -4,6 +4,7 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { watchedCertificates } from "../../config/certificates.ts";
 import type { Config } from "../../config/index.ts";
 import { byBroker, byBrokerWarning } from "../../config/mappings.ts";
 import { statusTopicOf } from "../../admin/status-topic.ts";
@@ -12,6 +13,7 @@ import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
 import { freeBytesOn, whyNoNewFile } from "../../core/file/free-bytes.ts";
 import { whyReadOnly } from "../../core/file/owner.ts";
+import type { CertificateEnd } from "../../core/net/pem.ts";
 import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
@@ -58,6 +60,7 @@ export function createProbes(config: Config): Probes {
       { part: "clock", probe: probeClock },
       { part: "disk", probe: () => probeDisk(general.dataDir, spool.freeBytesMin) },
       { part: "http", probe: () => probePort("HTTP_LISTEN", config.http.listen) },
+      ...certificateProbes(config),
       ...sourceProbes(config),
       ...mappingProbes(config),
       ...statusProbes(config),
@@ -130,6 +133,25 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
   const why = `${dataDir} ${has} and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
 }
+
+/** Who is shown one that has ended says no more than that he refuses it. A bundle of CAs may well hold some that have. */
+function certificateProbes(config: Config): Probe[] {
+  const own = watchedCertificates(config, systemClock)().filter(({ setting }) =>
+    setting.endsWith("_TLS_CERT"),
+  );
+  if (own.length === 0) return [];
+  const ended = own.filter(({ endsSeconds }) => endsSeconds * 1000 <= systemClock.wallMs());
+  const told = (verb: string, of: readonly CertificateEnd[]) =>
+    of.map((each) => `${each.setting} ${verb} valid until ${timeOf(each)}`).join("; ");
+  // oxlint-disable-next-line typescript/require-await
+  const probe = async () => {
+    if (ended.length > 0) throw new Error(`${told("was", ended)}: put the new one into the file`);
+    return told("is", own);
+  };
+  return [{ part: "certificates", probe }];
+}
+
+const timeOf = ({ endsSeconds }: CertificateEnd) => new Date(endsSeconds * 1000).toISOString();
 
 /** Not a probe of another system, but worth showing in a check: what is subscribed to, and what requires no token. */
 function mappingProbes({ mappings, mqtt, mapping }: Config): Probe[] {
