@@ -54,6 +54,16 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     heard.calls.length = 0;
   }
 
+  /** The same of a registry with a partition, beside which the former table stays. */
+  async function watchPartitioned(): Promise<void> {
+    await migratePostgres(db);
+    await admin.unsafe(`alter table device_registry rename to other;
+      create table device_registry (like other including all) partition by list (tenant_id);
+      create table of_acme partition of device_registry for values in ('acme')`);
+    await migratePostgres(db);
+    await watch();
+  }
+
   /** All notifications up to a mark, which is sent last. */
   async function told(): Promise<string[]> {
     await admin`insert into app_settings values ('MARK', 'x') on conflict (key) do update set value = excluded.value`;
@@ -212,12 +222,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
       "alter table device_registry drop status, add status text not null default 'REVOKED'",
     ],
   ])("all devices are read again if %s, which no trigger tells", async (_, statements) => {
-    await migratePostgres(db);
-    await admin.unsafe(`alter table device_registry rename to other;
-      create table device_registry (like other including all) partition by list (tenant_id);
-      create table of_acme partition of device_registry for values in ('acme')`);
-    await migratePostgres(db);
-    await watch();
+    await watchPartitioned();
     await admin.unsafe(statements);
     await until(() => heard.calls.includes("all"));
     expect(heard.calls).toEqual(["all"]);
@@ -230,12 +235,7 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
   });
 
   test("all devices are read again while a partition is being detached that old readers still see", async () => {
-    await migratePostgres(db);
-    await admin.unsafe(`alter table device_registry rename to before;
-      create table device_registry (like before including all) partition by list (tenant_id);
-      create table of_acme partition of device_registry for values in ('acme')`);
-    await migratePostgres(db);
-    await watch();
+    await watchPartitioned();
     const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
     const { promise: isOpen, resolve: begun } = Promise.withResolvers<void>();
     const reader = db.transaction("reading", async (tx) => {
