@@ -9,7 +9,8 @@
  * are written to only if INFLUXDB_API names them, which makes the tenant a tag; found by `auto`, or behind another name,
  * they are an alarm.
  */
-import { earliestMs, type Grammar } from "./line.ts";
+import type { Grammar } from "./line.ts";
+import { earliestMs } from "./time.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Http } from "./http.ts";
 

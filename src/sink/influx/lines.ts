@@ -6,9 +6,6 @@ import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
 import {
   encodeLine,
-  endMs,
-  msOf,
-  nsOf,
   textOf,
   type Grammar,
   type Line,
@@ -22,6 +19,7 @@ import type { Refusal } from "../../core/sink.ts";
 import type { Collisions, Shifts } from "./collisions.ts";
 import { createBody, type Body, type Memory } from "./scan.ts";
 import { createSeries, type KnownSeries } from "./series.ts";
+import { endMs, msOf, nsOf } from "./time.ts";
 import type { KnownTable, TypeMap } from "./types.ts";
 
 export interface Lines {
