@@ -1,7 +1,7 @@
 /** Devices from a file, with how much of it was sent, and what became of its lines. */
 import { useState } from "hono/jsx/dom";
 import type { ImportResult } from "../admin/bulk/import.ts";
-import { loginNeeded } from "./api.ts";
+import { fromHere, loginNeeded } from "./api.ts";
 import { number } from "./words.ts";
 
 export function Import({ act }: { act: (work: () => Promise<string>) => Promise<boolean> }) {
@@ -41,7 +41,7 @@ function importedText({ added, without_token: without, existing, wrong, remarks 
 function upload(file: File, progress: (share: number) => void): Promise<ImportResult> {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
-    call.open("POST", "/admin/devices/import");
+    call.open("POST", fromHere("/admin/devices/import"));
     call.setRequestHeader("content-type", /\.csv$/i.test(file.name) ? "text/csv" : "application/x-ndjson");
     call.upload.addEventListener("progress", ({ loaded, total }) =>
       progress(total === 0 ? 1 : loaded / total),

@@ -486,6 +486,10 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await login(ADMIN_TOKEN);
       await page.locator("#devices").getByRole("button", { name: "Revoke" }).click();
       await shows("#devices [role=status]", "revoked");
+      await page.getByText("Import devices").click();
+      const buffer = Buffer.from("tenant_id,device_id,site_id\nacme,c1,lab-1\n");
+      await page.locator("#devices input[type=file]").setInputFiles({ name: "f.csv", mimeType: "", buffer });
+      await shows("#devices [role=status]", "Added: 1");
       // Another gateway below another path has a session of its own.
       expect((await page.context().cookies()).map(({ path }) => path)).toEqual(["/sluice"]);
       await page.locator("#follow input").fill("acme/d1");
