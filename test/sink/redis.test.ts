@@ -14,7 +14,7 @@ import type { Entry } from "../../src/core/entry.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
-import { metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";
+import { markScript, metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";
 import { seededRandom } from "../../src/simulator/random.ts";
 import { deliverAll, event } from "../contract/entries.ts";
 import { redisAvailable, startRedis, type RedisServer } from "../kit/redis.ts";
@@ -370,6 +370,52 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       clock.tick();
       await until(() => sink.stats?.()["refill_reason"] === null);
       expect(sink.stats?.()).toMatchObject({ refills: 1, refill_running: false });
+    });
+
+    test("is filled once the old master is back behind a failover, in which a replica that lags took values but was not filled yet", async () => {
+      const clock = handClock();
+      let fills = 0;
+      const now = [...stored, reading(8, { a: 8 }, { deviceId: "moved" })];
+      // A filling takes a minute, so that none is begun at once.
+      const monoMs = () => clock.monoMs() + fills * 60_000;
+      const sink = open({}, { clock: { ...clock, monoMs }, stored: () => (fills++, now) });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1 && sink.stats()["refill_running"] === false);
+      await deliverAll(sink, [reading(7, { a: 7 })]);
+      await server.send("SET", "sluice:gw:mark", "6");
+      await deliverAll(sink, [reading(8, { a: 8 }, { deviceId: "moved" })]);
+      // The old master, which has what came before.
+      await server.send("DEL", ...["metadata", "values", "times"].map((part) => `device:acme/moved:${part}`));
+      await server.send("SET", "sluice:gw:mark", "7");
+      await deliverAll(sink, [reading(9, { a: 9 })]);
+      expect(sink.stats?.()["refill_reason"]).toContain("lost the newest");
+      for (let minutes = 0; minutes < 5; minutes++) clock.tick();
+      await until(() => sink.stats?.()["refills"] === 2);
+      expect(await hash("device:acme/moved:values")).toEqual({ a: "8" });
+      expect(await server.send("GET", "sluice:gw:mark")).toBe("9");
+    });
+
+    test("is not filled anew because of a batch that came while its filling ended", async () => {
+      const proxy = await startProxy({ port: server.port });
+      const meanwhile: Promise<unknown>[] = [];
+      const bring = (seq: number) => meanwhile.push(deliverAll(sink, [reading(seq, { a: seq })]));
+      const given = { held, clock: handClock(), stored: () => (bring(7), stored) };
+      const sink = open({ url: `redis://127.0.0.1:${proxy.port}` }, given);
+      // The next batch goes behind the mark of the filling, before this is answered.
+      proxy.onSend((piece) => {
+        const movesMark =
+          piece.includes("redis.call('SET',KEYS[1],ARGV[2])") || piece.includes(markScript.sha);
+        if (movesMark && meanwhile.length === 1) bring(8);
+      });
+      await deliverAll(sink, [reading(6, { a: 6 })]);
+      await until(() => sink.stats?.()["refills"] === 1);
+      await until(() => meanwhile.length === 2);
+      await Promise.all(meanwhile);
+      expect(await server.send("GET", "sluice:gw:mark")).toBe("8");
+      given.clock.tick();
+      await deliverAll(sink, [reading(9, { a: 9 })]);
+      expect(sink.stats?.()).toMatchObject({ refills: 1, refill_reason: null });
+      await proxy.stop();
     });
 
     test("is not filled after an ordinary restart of the gateway", async () => {

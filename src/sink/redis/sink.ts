@@ -78,10 +78,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const indexes = indexesOf(settings);
   const names = (tenantId: string, deviceId: string) => nameOf(settings, tenantId, deviceId);
   const counts = { devices_written: 0, devices_unchanged: 0, metrics_left_out: 0, devices_expired: 0 };
-  /** What we wrote there last, also in an earlier life; undefined: nothing that is known. */
-  let mark = lastWritten(parts.held);
-  /** The same for what was written while there was no mark to be moved: without it a restart after the filling took it for lost. */
-  let unmarked = 0;
+  /** What we wrote there last, also in an earlier life, whether the mark was moved or not; undefined: nothing that is known. */
+  let written = lastWritten(parts.held);
 
   const refill = createRefill({
     held: parts.held,
@@ -91,33 +89,38 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     sinceMs: () => clock.wallMs() - ttlMs,
     merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
     begun: () => client.pipeline([["SET", markKey, filling]]),
-    filled: () => moveMark(filling, Math.max(mark ?? 0, unmarked)),
+    filled: () => moveMark(filling, (written ??= 0)),
   });
   const looking = every(clock, lookEveryMs, look);
 
   async function deliver({ entries: given, refuse }: Delivery): Promise<Outcome> {
-    const expected = mark;
     // Of its lane nothing else comes.
     const entries = given.filter(isEvent);
-    const { foreign, found } = await merge(coalesce(entries, names));
     const last = entries.at(-1)?.seq ?? 0;
-    // While it is to be filled there is no mark to be moved.
-    if (isWhole(expected, found) && !refill.isRunning) await moveMark(found, last);
-    else unmarked = last;
+    const before = { written, isFilling: refill.isRunning };
+    // At once, so that the mark of a filling that ends behind this batch tells of it.
+    if (before.isFilling) written = last;
+    const { foreign, found } = await merge(coalesce(entries, names));
+    if (isWhole(before, found)) await moveMark(found, last);
+    written = last;
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
     if (refusals.length > 0) refuse(refusals);
     return { delivered: entries.length - refusals.length, ignored: 0, refused: refusals.length };
   }
 
-  /** Has Redis what we had written when it was asked? If not it is filled. @param expected undefined: nothing in this life */
-  function isWhole(expected: number | undefined, found: string): boolean {
+  /**
+   * Has Redis what we had written when it was asked? If not it is filled. What a lagging replica was given before it could be
+   * filled counts as well: the old master, if it comes back, has that not.
+   */
+  function isWhole(before: Before, found: string): boolean {
+    if (before.isFilling && found === filling) return false;
     const isLost = found === "" || found === filling;
-    if (!isLost && Number(found) >= (expected ?? 0)) {
+    if (!isLost && Number(found) >= (before.written ?? 0)) {
       refill.whole();
       return true;
     }
     const what =
-      expected === undefined
+      before.written === undefined
         ? "holds nothing of this gateway yet"
         : found === filling
           ? "was not filled to its end"
@@ -137,9 +140,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
 
   /** @returns whether it was still `from` */
   async function moveMark(from: string, value: number): Promise<boolean> {
-    const isMoved = (await client.script(markScript, [markKey], [from, String(value)])) === 1;
-    if (isMoved) mark = value;
-    return isMoved;
+    return (await client.script(markScript, [markKey], [from, String(value)])) === 1;
   }
 
   async function merge(devices: Iterable<Latest>): Promise<Merged> {
@@ -159,9 +160,9 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   }
 
   async function look(): Promise<void> {
-    const expected = mark;
+    const before = { written, isFilling: refill.isRunning };
     const { found } = await merge([]);
-    isWhole(expected, found);
+    isWhole(before, found);
     for (let gone = prunedPerCallMax; gone === prunedPerCallMax;) {
       const args = [prefix, String(ttlMs), String(prunedPerCallMax)];
       gone = Number(await client.script(pruneScript, indexes, args));
@@ -239,6 +240,12 @@ function every(clock: Clock, ms: number, work: () => Promise<void>) {
         isBusy = false;
       });
   });
+}
+
+/** When Redis was asked: what we had written, undefined: nothing in this life; and whether it was being filled. */
+interface Before {
+  readonly written: number | undefined;
+  readonly isFilling: boolean;
 }
 
 /** Of the merge script: the mark, devices with news, metrics left out, then number and words of each device of somebody else's. */
