@@ -15,7 +15,7 @@ import type { Postgres } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
 import { Spool } from "../../spool/spool.ts";
-import { batchRows, bounded, inParts, insert, noted, putNote, type Row } from "./rows.ts";
+import { batchRows, bounded, insert, noted, putNote, putRows, type Row } from "./rows.ts";
 
 export interface Moved {
   /** Rows per table that are in PostgreSQL now and were not there before. */
@@ -118,12 +118,13 @@ async function moveEvents({ local, db, move, table, columns, refused, step }: Ev
   }
 
   function put(batch: readonly (Row & { id: number })[]): Promise<number> {
-    return inParts(
+    return putRows(
       batch,
       (part) =>
         db.transaction(`moving ${table}`, async (tx) => {
           await insert(tx, table, columns, part);
-          await putNote(tx, note, part.at(-1)?.id ?? 0);
+          const last = part.at(-1);
+          if (last !== undefined) await putNote(tx, note, last.id);
           return part.length;
         }),
       async (row, why) => {
@@ -164,7 +165,7 @@ async function moveDevices(local: Database, db: Postgres, refused: string[]): Pr
     const batch = bounded(select.iterate(tenant, device, batchRows));
     const last = batch.at(-1);
     if (last === undefined) return added;
-    added += await inParts(
+    added += await putRows(
       batch,
       (part) =>
         db.transaction("moving devices", (tx) =>
@@ -196,7 +197,7 @@ async function moveCounts(local: Database, db: Postgres, move: string, refused: 
   return db.transaction("moving the counts of rejects", async (tx) => {
     let moved = 0;
     for (let from = 0; from < rows.length; from += batchRows)
-      moved += await inParts(
+      moved += await putRows(
         rows.slice(from, from + batchRows),
         async (part) => {
           await tx.savepoint((inner) => insert(inner, table, columns, part, add));

@@ -2,6 +2,7 @@
  * Rows of the local store on their way into PostgreSQL: as few statements as it takes them, and a note of how far they have come, which is
  * written in the same transaction.
  */
+import { inHalves } from "../../store/postgres/halves.ts";
 import {
   literal,
   serverError,
@@ -29,31 +30,28 @@ export function bounded<T extends Row>(rows: Iterable<T>): readonly T[] {
 }
 
 /**
- * Puts all rows at once; if the server refuses that, in halves, until the row that it refuses stands alone. An error
- * that concerns the table or the server ends the move, which the next run continues.
- * @param put a part of them, in one transaction; how many were stored
+ * Puts all rows but those that the server refuses. An error that concerns the table or the server ends the move, which the next run
+ * continues.
+ * @param put a part of them, or none, in one transaction; how many were stored
  * @param passOver a row that was refused, and PostgreSQL's words
  */
-export async function inParts<R>(
+export async function putRows<R>(
   rows: readonly R[],
   put: (rows: readonly R[]) => Promise<number>,
   passOver: (row: R, why: string) => unknown,
 ): Promise<number> {
-  try {
-    return await put(rows);
-  } catch (error) {
-    const server = serverError(error);
-    const [first] = rows;
-    if (first === undefined || server === undefined || isPassing(server.code) || isOfTable(server.code))
-      throw error;
-    if (rows.length === 1) {
-      await passOver(first, `${server.message} (${server.code})`);
-      return 0;
-    }
-    const half = rows.length >> 1;
-    const moved = await inParts(rows.slice(0, half), put, passOver);
-    return moved + (await inParts(rows.slice(half), put, passOver));
-  }
+  const stored = await inHalves(
+    rows,
+    async (part) => [await put(part)],
+    (row, error) => passOver(row, wordsOf(error)),
+    (code) => isPassing(code) || isOfTable(code),
+  );
+  return stored.reduce((sum, n) => sum + n, 0);
+}
+
+function wordsOf(error: unknown): string {
+  const { message, code } = serverError(error) ?? {};
+  return `${message} (${code})`;
 }
 
 /**

@@ -10,7 +10,7 @@ import { serverError } from "./postgres-client.ts";
 export async function inHalves<Item, Result>(
   items: readonly Item[],
   work: (items: readonly Item[]) => Promise<Result[]>,
-  refused: (item: Item, error: unknown) => void,
+  refused: (item: Item, error: unknown) => unknown,
   /** Codes of errors that concern all, whatever the items. */
   isOfAll: (code: string) => boolean = () => false,
 ): Promise<Result[]> {
@@ -30,14 +30,14 @@ export async function inHalves<Item, Result>(
 async function once<Item, Result>(
   item: Item,
   work: (items: readonly Item[]) => Promise<Result[]>,
-  refused: (item: Item, error: unknown) => void,
+  refused: (item: Item, error: unknown) => unknown,
   mayBeOfItems: (error: unknown) => boolean,
 ): Promise<Result[]> {
   try {
     return await work([item]);
   } catch (error) {
     if (!mayBeOfItems(error)) throw error;
-    refused(item, error);
+    await refused(item, error);
     return [];
   }
 }
