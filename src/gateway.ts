@@ -36,7 +36,7 @@ import { keepWithin } from "./gateway/memory-keeper.ts";
 import { startHttpServer, type HttpServer } from "./http/server.ts";
 import { authenticator } from "./intake/authenticate.ts";
 import { Books } from "./intake/books.ts";
-import { hostClock } from "./intake/host-clock.ts";
+import { hostClock } from "./core/host-clock.ts";
 import { finish } from "./intake/finish.ts";
 import { Ingest } from "./intake/ingest.ts";
 import { KnownMessages } from "./intake/known.ts";

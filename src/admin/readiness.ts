@@ -1,7 +1,7 @@
 /** `/readyz`: whether each part can do its work now, and what it says. */
 import { z } from "zod";
 import { explain } from "../core/log/log.ts";
-import type { HostClock } from "../intake/host-clock.ts";
+import type { HostClock } from "../core/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { Lookup, LookupStats } from "../registry/contract.ts";
 import type { RecentRejects } from "./recent-rejects.ts";

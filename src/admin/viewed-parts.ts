@@ -6,7 +6,7 @@ import type { Registry } from "../core/registry.ts";
 import type { Source } from "../core/source.ts";
 import type { Drain } from "../drain/drain.ts";
 import type { Books } from "../intake/books.ts";
-import type { HostClock } from "../intake/host-clock.ts";
+import type { HostClock } from "../core/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Lookup } from "../registry/contract.ts";

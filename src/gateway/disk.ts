@@ -6,7 +6,7 @@ import type { Closers } from "../core/closers.ts";
 import type { Log } from "../core/log/log.ts";
 import { memoryShares } from "../core/memory/budget.ts";
 import type { Store } from "../core/store.ts";
-import type { HostClock } from "../intake/host-clock.ts";
+import type { HostClock } from "../core/host-clock.ts";
 import { Spool } from "../spool/spool.ts";
 import { openStore, whyNotHere } from "../store/open-store.ts";
 

@@ -10,7 +10,7 @@ import type { Deferred, Entry } from "../core/entry.ts";
 import { explain, type Log } from "../core/log/log.ts";
 import { Said } from "../core/log/said.ts";
 import type { Books } from "./books.ts";
-import type { HostClock } from "./host-clock.ts";
+import type { HostClock } from "../core/host-clock.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Judge } from "../judge/contract.ts";
 import { deviceKey } from "../core/device.ts";
@@ -24,7 +24,7 @@ const breathMs = 1;
 const backoffBaseMs = 500;
 const backoffMaxMs = 10_000;
 
-/** See host-clock.ts. */
+/** See core/host-clock.ts. */
 type RejudgeClock = Clock & Pick<HostClock, "isTimeKnown" | "correctionMs">;
 
 export interface RejudgeParts {

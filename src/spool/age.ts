@@ -1,7 +1,7 @@
 /**
  * The time by which undelivered entries, dead letters and the rows of the local store are old, kept across restarts.
  *
- * A host that boots with its clock years ahead is believed (intake/host-clock.ts), and the first thing stored under that time would at the
+ * A host that boots with its clock years ahead is believed (core/host-clock.ts), and the first thing stored under that time would at the
  * next start be the newest: everything before it would be old, and go. So the age that was reached is kept in the spool, and a start adds
  * at most a week to it, however long the gateway was off: what is kept for too long takes only room, which has bounds of its own.
  */

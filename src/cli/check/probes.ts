@@ -23,7 +23,7 @@ import { localFile } from "../../store/sqlite/local-file.ts";
 import { probeRegistry, probeTables } from "./store-probes.ts";
 import { openRedis } from "../../redis/redis-client.ts";
 import { isRedisNamed } from "../../redis/redis-settings.ts";
-import { hostClock } from "../../intake/host-clock.ts";
+import { hostClock } from "../../core/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import type { EventTable } from "../../core/recent.ts";
 import type { Store } from "../../core/store.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log/log.ts";
-import { doubtMs, hostClock } from "../../src/intake/host-clock.ts";
+import { doubtMs, hostClock } from "../../src/core/host-clock.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
 const day = 86_400_000;

@@ -10,13 +10,13 @@
  * While the host's clock is not believed, `wallMs` is a time of our own that goes on with the monotonic clock. If the host's was
  * right before in this run, ours is as good. If not, ours begins at the newest time that is known (the spool's or the
  * build's): too early, but in order over any number of restarts, so that nothing is old, expired or in 1970 because of it.
- * What has no other time waits on the disk (CLOCK_NOT_SET, judge.ts) and is moved by `correctionMs` once the time is known:
+ * What has no other time waits on the disk (CLOCK_NOT_SET, judge/judge.ts) and is moved by `correctionMs` once the time is known:
  * within a run to the millisecond. How long the gateway was off in between nobody can say; such a reading gets the latest
  * time that it can have had. (Rejected alternatives: to keep it in memory, which no restart survives; to mark it, which every reader of the tables
  * would have to know.)
  */
-import type { Clock, Timer } from "../core/clock.ts";
-import type { Log } from "../core/log/log.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { Log } from "./log/log.ts";
 
 export interface HostClock extends Clock {
   /** Tells the newest time in the spool; undefined if it is empty. Once, before anything is received. */
