@@ -1,7 +1,8 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { explain } from "../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-client.ts";
-import { createMissing, migratePostgres } from "../../src/store/postgres/migrate.ts";
+import { createMissing, inspectPostgres, migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { migrateSqlite } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 
@@ -83,6 +84,18 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     const rows = await db.query("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
     expect(rows.map((row) => ({ ...row }))).toEqual([{ tenant_id: "a", site_id: "c" }]);
     await db.close();
+  });
+
+  test("a server that is too old is told by its version, and nothing is made there", async () => {
+    await run(`create function current_setting(name text) returns text language sql
+      as $$ select case name when 'server_version_num' then '100023' else pg_catalog.current_setting(name) end $$`);
+    const old = openPostgres({ url: `${url}?search_path=public,pg_catalog`, poolMax: 2, timeoutMs: 20_000 });
+    for (const work of [createMissing, migratePostgres, inspectPostgres]) {
+      const said = await work(old).then(JSON.stringify, explain);
+      expect(said).toContain("Sluice needs PostgreSQL 11 or later");
+    }
+    expect(await names()).toEqual([]);
+    await old.close();
   });
 
   test("many may migrate at once: each thing is done once", async () => {

@@ -20,6 +20,7 @@ import type { Inspection } from "../../core/store.ts";
 /** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
 export async function createMissing(db: Postgres): Promise<string[]> {
   const missing = await db.query("looking for the tables", async (sql) => {
+    await mustBeNewEnough(sql);
     const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
     return rows.map((row) => row.missing);
   });
@@ -58,6 +59,7 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 /** What a start of a gateway or `migrate` would find. Changes nothing. */
 export function inspectPostgres(db: Postgres): Promise<Inspection> {
   return db.query("looking for the tables", async (sql) => {
+    await mustBeNewEnough(sql);
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
     const [row] = await sql<{ may_create: boolean | null; untold: string | null }[]>`
@@ -79,6 +81,7 @@ async function change(
 ): Promise<string[]> {
   try {
     return await db.transaction(what, async (tx) => {
+      await mustBeNewEnough(tx);
       await oneAtATime(tx);
       return work(tx);
     });
@@ -96,6 +99,18 @@ const missingTables = `select name as missing from (values ${Object.keys(tables)
   .map((name) => `('${name}')`)
   .join(", ")}) as t(name)
   where not exists (select 1 from pg_class where relname = name and pg_table_is_visible(oid))`;
+
+/** The first with hashtextextended and with triggers that `execute function`. */
+const majorMin = 11;
+
+/** @throws if the server is too old, of which it would only name what it lacks */
+async function mustBeNewEnough(sql: Transaction): Promise<void> {
+  const [server] = await sql<{ version: string; major: number }[]>`
+    select current_setting('server_version') as version,
+      current_setting('server_version_num')::int / 10000 as major`;
+  if (server !== undefined && server.major < majorMin)
+    throw new Error(`its version is ${server.version}: Sluice needs PostgreSQL ${majorMin} or later`);
+}
 
 async function oneAtATime(tx: Transaction): Promise<void> {
   await tx.unsafe("set local lock_timeout = 5000");

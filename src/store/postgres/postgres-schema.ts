@@ -131,11 +131,14 @@ export const triggers = [
   },
 ];
 
-/** The partitions of device_registry, at any depth: what a statement changes there by name fires no trigger of their parent. */
+/**
+ * The partitions of device_registry, at any depth: what a statement changes there by name fires no trigger of their parent.
+ * PostgreSQL 11 refuses `using (oid)`, for there it is no column like others.
+ */
 export const partitions = `(with recursive part as (
     select inhrelid as oid from pg_inherits where inhparent = to_regclass('device_registry')
     union select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid)
-  select c.oid::regclass from part join pg_class c using (oid) where c.relkind in ('r', 'p'))`;
+  select c.oid::regclass from part join pg_class c on c.oid = part.oid where c.relkind in ('r', 'p'))`;
 
 /** Each looked for once: of six times the server thinks that they take long, and compiles the query (jit) for seconds, each second. */
 const watched = `with partitions(oid) as ${partitions},
