@@ -34,6 +34,8 @@ export interface Inspection {
   readonly mayCreate: boolean;
   /** Why not every change of the registry is told, by whatever process it was made; null: each is. */
   readonly untold: string | null;
+  /** Changes by sessions that set session_replication_role are not told, although others are. */
+  readonly missesReplicas: boolean;
   /** Whose a token is can be found without reading the whole registry. */
   readonly findsTokens: boolean;
 }

@@ -26,7 +26,7 @@ function unseen({ title, place }: Store, missingTables: readonly string[]): Erro
 
 export async function probeRegistry(store: Store, config: Config): Promise<string> {
   const { influx, lookup } = config;
-  const { missingTables, mayCreate, untold, findsTokens } = await store.inspect();
+  const { missingTables, mayCreate, untold, missesReplicas, findsTokens } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
   const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
   if (missingTables.includes("device_registry")) {
@@ -37,6 +37,10 @@ export async function probeRegistry(store: Store, config: Config): Promise<strin
   if (untold !== null)
     remarks.push(
       `the registry does not notify of all changes, so every device is read again each second: ${untold}`,
+    );
+  else if (missesReplicas)
+    remarks.push(
+      "what sessions with session_replication_role = replica change (replication tools, some restores) is heard up to AUTH_CACHE_TTL_SECONDS late, for the triggers do not fire for them: run `sluice migrate` as the owner of the tables",
     );
   if (!findsTokens && askedSources(config).some(({ name }) => name === "broker"))
     remarks.push(

@@ -7,6 +7,7 @@
  */
 import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
+  missesReplicas,
   overlapColumns,
   partitions,
   tables,
@@ -62,13 +63,14 @@ export function inspectPostgres(db: Postgres): Promise<Inspection> {
     await mustBeNewEnough(sql);
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
-    const [row] = await sql<{ may_create: boolean | null; untold: string | null }[]>`
+    const [row] = await sql<{ may_create: boolean | null; untold: string | null; misses: boolean }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
-        (${sql.unsafe(whyUntold)}) as untold`;
+        (${sql.unsafe(whyUntold)}) as untold, (${sql.unsafe(missesReplicas)}) as misses`;
     return {
       missingTables: missing.map((each) => each.missing),
       mayCreate: row?.may_create === true,
       untold: row?.untold ?? null,
+      missesReplicas: row?.misses === true,
       findsTokens: indexed.some(({ attname }) => attname === "provision_token_hash"),
     };
   });

@@ -155,6 +155,10 @@ export const whyUntold = `${watched} select case
         < ${triggers.length} + ${onDevices.length} * (select count(*) from partitions)
       then 'device_registry (or a partition of it) and app_settings have no triggers that tell changes: run \`sluice migrate\`' end`;
 
+/** Are there triggers that do not fire for sessions that set session_replication_role, as after `alter table … enable trigger all`? */
+export const missesReplicas = `${watched} select exists (select from pg_trigger
+    where tgname like 'sluice\\_%' and tgenabled = 'O' and tgrelid in (select oid from watched))`;
+
 /**
  * Asks, within whyUntold, what the registry consists of, and of which transactions that is. If it has changed, so may have devices, untold: a partition was
  * detached or dropped, another table swapped in, a column written anew, or the triggers were off for a moment (`pg_restore --disable-triggers`).

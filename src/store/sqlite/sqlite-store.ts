@@ -35,7 +35,14 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     quarantine: createSqliteQuarantine(db),
     events: createSqliteEvents(db),
     migrate: () => Promise.resolve(created),
-    inspect: () => Promise.resolve({ missingTables: [], mayCreate: true, untold: null, findsTokens: true }),
+    inspect: () =>
+      Promise.resolve({
+        missingTables: [],
+        mayCreate: true,
+        untold: null,
+        missesReplicas: false,
+        findsTokens: true,
+      }),
     probe: () =>
       onFile(db, () => {
         const census =
