@@ -131,7 +131,8 @@ export function openPostgres(options: PostgresOptions): Postgres {
     try {
       return await withDeadline(clock, timeoutMs, "the server", answer);
     } catch (cause) {
-      if (!answered) abandon(sql);
+      // A standby may be the former primary: its name may lead elsewhere by now, but only what connects anew.
+      if (!answered || isOfStandby(serverError(cause))) abandon(sql);
       throw new Error(`PostgreSQL at ${place}, ${what}`, { cause });
     }
   }
@@ -278,6 +279,10 @@ export function serverError(error: unknown): postgres.PostgresError | undefined 
   if (error instanceof postgres.PostgresError) return error;
   return error instanceof Error ? serverError(error.cause) : undefined;
 }
+
+/** So a standby refuses our BEGIN, whose code alone has many other causes, and a read-only server what writes. */
+export const isOfStandby = (error: { readonly code: string; readonly routine?: string } | undefined) =>
+  error?.code === "25006" || (error?.code === "0A000" && error.routine === "call_bool_check_hook");
 
 /** The backend was ended or the connection broke: classes 08 and 57P, and what the driver itself says. */
 function isConnectionLost(error: unknown): boolean {

@@ -2,7 +2,7 @@
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log/log.ts";
 import { isoOf } from "../../core/text/iso.ts";
-import { serverError } from "./postgres-client.ts";
+import { isOfStandby, serverError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";
 
@@ -16,9 +16,6 @@ export function isPassing(code: string): boolean {
 
 const noStandby =
   "DATABASE_URL must name a server that takes writes, not a standby: of several hosts target_session_attrs=read-write finds it";
-/** So a standby refuses our BEGIN; the code alone has many other causes. */
-const isOfStandby = ({ code, routine }: { readonly code: string; readonly routine?: string }) =>
-  code === "0A000" && routine === "call_bool_check_hook";
 
 const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
   [

@@ -6,6 +6,7 @@ import { explain } from "../../../src/core/log/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { asOutage } from "../../../src/store/postgres/postgres-words.ts";
 import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
+import { startProxy } from "../../kit/proxy.ts";
 
 const unavailable = postgresAvailable();
 
@@ -62,6 +63,20 @@ describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, 
     await db.close();
     expect(failed).toMatchObject({ alarm: true });
     expect(explain(failed)).toContain("not a standby");
+  });
+
+  test("what a standby refuses is tried on a new connection, for its name may lead to the new primary by now", async () => {
+    const target = { port: standby.port };
+    const proxy = await startProxy(target);
+    const url = `postgres://postgres@127.0.0.1:${proxy.port}/postgres`;
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 8000 });
+    const write = () => db.transaction("writing", (tx) => tx`select pg_is_in_recovery() as is`);
+    await db.query("reading", (sql) => sql`select 1`);
+    target.port = primary.port;
+    expect(await write().catch(explain)).toContain("during recovery");
+    expect(await write()).toMatchObject([{ is: false }]);
+    await db.close();
+    await proxy.stop();
   });
 
   test("a server without TLS is named as such where TLS is asked for, and is enough where it is only preferred", async () => {
