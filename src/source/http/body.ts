@@ -49,17 +49,33 @@ type Unpack = (bytes: Buffer, bytesMax: number) => Promise<Buffer>;
 /** RFC 8878 asks decoders for this much and no more; zlib would take 128 MiB. */
 const windowLogMax = 23;
 const zstdParams = { [constants.ZSTD_d_windowLogMax]: windowLogMax };
-/** While a body is unpacked: its window, and its parts before they are joined. */
-export const unpackingBytes = (bytesMax: number): number => 2 ** windowLogMax + 2 * bytesMax;
+/** While a body is unpacked: its window, its parts before they are joined, and a copy of what is unpacked. */
+export const unpackingBytes = (bytesMax: number): number => 2 ** windowLogMax + 3 * bytesMax;
 
 const unpackGzip = promisify<Buffer, object, Buffer>(gunzip);
 const unpackZstd = promisify<Buffer, object, Buffer>(zstdDecompress);
 const gunzipped: Unpack = (bytes, maxOutputLength) => unpackGzip(bytes, { maxOutputLength });
+
+/**
+ * Bytes that no text has, and a frame of them (RFC 8878, 3.1.1) which none of those bytes but one shows. Of a body that is cut zstd gives
+ * what there is, and what is no frame it passes over, without a word: this frame behind it comes out only if all before it did.
+ */
+const lastBytes = Buffer.alloc(16, 0xff);
+const lastFrame = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 16, 0x83, 0, 0, 0xff]);
+
+const unzstd: Unpack = async (bytes, bytesMax) => {
+  const bounds = { maxOutputLength: bytesMax + lastBytes.length, params: zstdParams };
+  const body = await unpackZstd(Buffer.concat([bytes, lastFrame]), bounds);
+  const end = body.length - lastBytes.length;
+  if (!lastBytes.equals(body.subarray(Math.max(0, end)))) throw new Error("it does not end as a frame");
+  return body.subarray(0, end);
+};
+
 const unpackers: Readonly<Record<string, Unpack | "as it is">> = {
   gzip: gunzipped,
   // RFC 9110, 8.4.1.3: the same.
   "x-gzip": gunzipped,
-  zstd: (bytes, maxOutputLength) => unpackZstd(bytes, { maxOutputLength, params: zstdParams }),
+  zstd: unzstd,
   identity: "as it is",
 };
 

@@ -312,6 +312,35 @@ describe("packed bodies", () => {
     expect(refused).toMatchObject({ status: 413, body: { detail: expect.stringContaining("window") } });
     expect(running.stats().ingest.received).toBe(0);
   });
+
+  const packings = [
+    ["gzip", gzipSync],
+    ["zstd", zstdCompressSync],
+  ] as const;
+
+  test.each(packings)(
+    "of %s that was cut, or has something else behind it, nothing is taken",
+    async (word, pack) => {
+      await start();
+      // More than a block of zstd: the first ones could be unpacked.
+      const lines = Array.from({ length: 3_000 }, (_, seq) => JSON.stringify(envelope({ seq }))).join("\n");
+      const packed = pack(Buffer.from(lines));
+      for (const body of [
+        packed.subarray(0, -1),
+        packed.subarray(0, -500),
+        Buffer.concat([packed, Buffer.from("{}")]),
+      ])
+        expect((await post("/ingest/v1/batch", body, { "content-encoding": word })).status).toBe(400);
+      expect(running.stats().ingest.received).toBe(0);
+    },
+  );
+
+  test.each(packings)("%s of several parts is taken whole", async (word, pack) => {
+    await start();
+    const parts = [1, 2, 3].map((seq) => pack(Buffer.from(`${JSON.stringify(envelope({ seq }))}\n`)));
+    const { body } = await post("/ingest/v1/batch", Buffer.concat(parts), { "content-encoding": word });
+    expect(body).toMatchObject({ accepted: 3, rejected: 0 });
+  });
 });
 
 describe("Idempotency-Key", () => {
