@@ -5,7 +5,7 @@
  * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
 import { isObject } from "../core/text/is-object.ts";
-import { parseDigits } from "../core/text/json-digits.ts";
+import { parseExactly } from "../core/text/json-digits.ts";
 import { integer } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
@@ -72,8 +72,6 @@ export interface Loose {
   readonly value: unknown;
 }
 
-const longNumber = /(?:^|[[:,\s-])\d{16}/;
-
 /** `takesText`: what is no JSON is a value by itself. */
 export function decodeAny(
   payload: Uint8Array,
@@ -83,18 +81,13 @@ export function decodeAny(
   if (text === null) return rejection("MALFORMED_JSON", "not UTF-8");
   let value: unknown;
   try {
-    value = longNumber.test(text) ? parseDigits(text, exactly) : JSON.parse(text);
+    value = parseExactly(text);
   } catch {
     if (!takesText) return rejection("MALFORMED_JSON", text === "" ? "empty" : null);
     value = text;
   }
   const why = unstorable(typeof value === "string" ? JSON.stringify(value) : text);
   return why === null ? { text, value } : rejection("UNSTORABLE_TEXT", why);
-}
-
-/** A whole number beyond 2^53 with all its digits. @param digits as JSON spells it */
-export function exactly(value: number, digits: string): number | bigint {
-  return !Number.isSafeInteger(value) && /^-?\d+$/.test(digits) ? BigInt(digits) : value;
 }
 
 /** null: the bytes are no UTF-8. */
@@ -115,7 +108,7 @@ export function decode(payload: Uint8Array): Decoded | Rejection<keyof typeof js
 export function decodeText(text: string): Decoded | Rejection<keyof typeof jsonReasons> {
   let body: unknown;
   try {
-    body = JSON.parse(text);
+    body = parseExactly(text);
   } catch {
     // The parser's message is not used: it quotes the text, and with it perhaps a token.
     return rejection("MALFORMED_JSON", text === "" ? "empty" : null);

@@ -6,6 +6,7 @@
  */
 import type { Address } from "../core/address.ts";
 import type { Body } from "./decode.ts";
+import { jsonOf } from "./mapping/envelope.ts";
 import { checkMetrics, type metricReasons } from "./metrics.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
 
@@ -50,8 +51,7 @@ export function checkEnvelope(
   const isLeftOut = mayLeaveOutSite && (body["site_id"] ?? null) === null;
   if (siteOf(body) === null && !isLeftOut) return rejection("MISSING_SITE_ID");
   const seq = body["seq"] ?? null;
-  if (seq !== null && !Number.isSafeInteger(seq))
-    return rejection("BAD_SEQ", `seq is ${JSON.stringify(seq)}`);
+  if (seq !== null && !Number.isSafeInteger(seq)) return rejection("BAD_SEQ", `seq is ${jsonOf(seq)}`);
   return checkMetrics(body["metrics"], isJudged ? Number.POSITIVE_INFINITY : undefined);
 }
 
@@ -72,11 +72,13 @@ function contradiction(body: Body, address: Address): Rejection<Code> | null {
  */
 function contradicts(claim: unknown, level: string): boolean {
   if (claim === undefined || claim === null) return false;
-  return typeof claim === "number" ? String(claim) !== level : claim !== level;
+  return isNumber(claim) ? String(claim) !== level : claim !== level;
 }
 
+const isNumber = (value: unknown) => typeof value === "number" || typeof value === "bigint";
+
 function bothSay(claim: unknown, level: string): string {
-  const isName = typeof claim === "string" || typeof claim === "number";
+  const isName = typeof claim === "string" || isNumber(claim);
   return `topic says ${level}, payload says ${isName ? claim : "no name"}`;
 }
 

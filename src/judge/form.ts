@@ -7,6 +7,7 @@
  * and nothing that looks like a secret. What does not fit is judged stage by stage: nothing is rejected here.
  */
 import type { Address } from "../core/address.ts";
+import { exactly } from "../core/text/json-digits.ts";
 import { tokenStart } from "../core/token.ts";
 import { endOfPlainText } from "./plain-text.ts";
 import { readTimestamp, usualMs } from "./timestamp.ts";
@@ -173,10 +174,11 @@ function endOfTime(text: string, from: number, fit: Fit): number {
 
 function endOfEpoch(text: string, from: number, fit: Fit): number {
   const end = endOfNumber(text, from);
-  return end >= 0 && isTime(Number(text.slice(from, end)), fit) ? end : -1;
+  const digits = text.slice(from, end);
+  return end >= 0 && isTime(exactly(Number(digits), digits), fit) ? end : -1;
 }
 
-function isTime(written: string | number, fit: Fit): boolean {
+function isTime(written: string | number | bigint, fit: Fit): boolean {
   const time = readTimestamp(written);
   if (time === null) return false;
   fit.ms = time.ms;

@@ -73,7 +73,7 @@ function holdsValue(metrics: Body): boolean {
 }
 
 function isReading(value: unknown): boolean {
-  if (typeof value === "number") return true;
+  if (typeof value === "number" || typeof value === "bigint") return true;
   return typeof value === "object" && value !== null && Object.values(value).some(isReading);
 }
 

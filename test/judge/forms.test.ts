@@ -62,6 +62,11 @@ describe("a payload of a form that its device used before", () => {
       textOf({}),
       textOf({ seq: 8, metrics: { ...usual.metrics, temp_c: -0.5, rssi_dbm: 0 } }),
     ],
+    [
+      "an epoch of more digits than a double holds",
+      textOf({ ts: 0 }).replace('"ts":0', '"ts":1764363600123456789'),
+      textOf({ ts: 0 }).replace('"ts":0', '"ts":1764363600123456999'),
+    ],
     ["another flag", textOf({}), textOf({ metrics: { ...usual.metrics, on: false } })],
     [
       "another text",

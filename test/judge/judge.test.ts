@@ -71,6 +71,26 @@ describe("events", () => {
     expect(entryOf(it.judge.judge(message)).kind).toBe("event");
   });
 
+  test("a number that a double cannot hold is an identity and a time to its last digit", () => {
+    const it = court();
+    const [deviceId, ts] = ["89490200001234567891", "1764363600123456789"];
+    it.device = aDevice({ deviceId });
+    const text = JSON.stringify(aBody({ device_id: 0, ts: 0 }));
+    const sent = text.replace('"device_id":0', `"device_id":${deviceId}`).replace('"ts":0', `"ts":${ts}`);
+    const topic = `tenant/acme/device/${deviceId}/telemetry`;
+    expect(entryOf(it.judge.judge(aMessage(sent, { topic })))).toMatchObject({
+      kind: "event",
+      eventNs: 456_789,
+    });
+    const other = aMessage(sent.replace(deviceId, "89490200001234567892"), { topic });
+    expect(entryOf(it.judge.judge(other))).toMatchObject({
+      reason: "DEVICE_MISMATCH_TOPIC_VS_PAYLOAD",
+      detail: `topic says ${deviceId}, payload says 89490200001234567892`,
+    });
+    const seq = aMessage(sent.replace(/"seq":\d+/, `"seq":${ts}`), { topic });
+    expect(entryOf(it.judge.judge(seq))).toMatchObject({ reason: "BAD_SEQ", detail: `seq is ${ts}` });
+  });
+
   test("any message type is an event, and the same rules apply to its metrics", () => {
     const it = court({ policy: { rateLimitRps: 0 } });
     const topic = "tenant/acme/device/dev-0001/door-opened";

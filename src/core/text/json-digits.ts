@@ -7,5 +7,18 @@ export function parseDigits(text: string, make: (value: number, digits: string) 
   return JSON.parse(text, revive as (key: string, value: unknown) => unknown);
 }
 
+const longNumber = /(?:^|[[:,\s-])\d{16}/;
+
+/** Parses a text; whole numbers beyond 2^53 keep all of their digits. */
+export function parseExactly(text: string): unknown {
+  return longNumber.test(text) ? parseDigits(text, exactly) : JSON.parse(text);
+}
+
+/** A whole number beyond 2^53 with all its digits; what is no finite double stays none. @param digits as JSON spells it */
+export function exactly(value: number, digits: string): number | bigint {
+  const isRounded = Number.isFinite(value) && !Number.isSafeInteger(value);
+  return isRounded && /^-?\d+$/.test(digits) ? BigInt(digits) : value;
+}
+
 /** What JSON.stringify writes as just this text, which must be that of a number, say. */
 export const { rawJSON: rawJson } = JSON as JSON & { rawJSON(text: string): unknown };

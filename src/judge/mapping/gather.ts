@@ -3,7 +3,7 @@
  * the mapping use is left out. A metric named twice is a misfit, never an overwrite, because nobody can know which of
  * the two values is meant.
  */
-import { exactly } from "../decode.ts";
+import { exactly } from "../../core/text/json-digits.ts";
 import { metricsMax } from "../metrics.ts";
 import type { Steps } from "./pointer.ts";
 import type { TextRule } from "./spec.ts";

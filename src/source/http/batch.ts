@@ -6,6 +6,7 @@
  * objects, or of one with a million in it, is refused before it becomes a million objects.
  */
 import { isObject } from "../../core/text/is-object.ts";
+import { parseExactly } from "../../core/text/json-digits.ts";
 import { Refused } from "./answers.ts";
 
 /** The names in a message of a batch, as far as it has them. */
@@ -52,7 +53,7 @@ export function* itemsOf(body: Buffer, bytesMax: number): Generator<Item> {
 function namesIn(bytes: Buffer): Names | "not JSON" | "no object" {
   let body: unknown;
   try {
-    body = JSON.parse(bytes.toString());
+    body = parseExactly(bytes.toString());
   } catch {
     return "not JSON";
   }

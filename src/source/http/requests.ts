@@ -66,7 +66,7 @@ function* batchOf(body: Buffer, bytesMax: number): Generator<Sent> {
 
 /** A device that numbers itself may be 17. */
 function nameOf(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+  return ["string", "number", "bigint"].includes(typeof value) ? String(value) : "";
 }
 
 /** The topic as the same message would have over MQTT. */

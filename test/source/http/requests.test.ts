@@ -95,6 +95,12 @@ test("a message of a batch is placed by the names in it, and a number is one too
   ]);
 });
 
+test("a number that a double cannot hold is a name to its last digit", () => {
+  const { sent } = routeOf({ url: "/ingest/v1/batch", method: "POST" });
+  const line = Buffer.from('{"device_id":89490200001234567891}');
+  expect([...sent(line, 8192)]).toMatchObject([{ address: { deviceId: "89490200001234567891" } }]);
+});
+
 test.each([
   [{ authorization: "Bearer abc" }, "abc"],
   [{ authorization: "bearer   abc  " }, "abc"],
