@@ -80,6 +80,30 @@ test.each([
   expect(String(error)).toContain(words);
 });
 
+test.each(["auto", "v3", "v2", "v1", "victoriametrics"] as const)(
+  "a proxy that redirects to TLS is said by the check and by a delivery, %s",
+  async (api) => {
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch({ url }) {
+        const { pathname, search } = new URL(url);
+        return Response.redirect(`https://influx.example${pathname}${search}`, 308);
+      },
+    });
+    ends.push(() => server.stop(true));
+    const influx = openInflux({ url: server.url.href, api, org: "o" });
+    ends.push(() => influx.dispose());
+    for (const work of [influx.sink.probe?.(), influx.deliver(events(1, 2))]) {
+      const error = await Promise.resolve(work).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ alarm: true });
+      expect(String(error)).toMatch(
+        /HTTP 308: it redirects to https:\/\/influx\.example\/[\w/]+, where .*set INFLUXDB_URL/,
+      );
+    }
+  },
+);
+
 test("a proxy that takes no gzip is sent lines as they are, and from then on at once", async () => {
   const encodings: (string | null)[] = [];
   const server = Bun.serve({

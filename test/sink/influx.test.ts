@@ -550,7 +550,9 @@ describe("trouble that needs a person", () => {
     ends.push(() => stranger.stop(true));
     const headers = { location: `http://127.0.0.1:${stranger.port}/` };
     const { influx } = await start({ token: "t", fault: () => ({ status: 307, headers }) }, { token: "t" });
-    expect((await outage(influx.deliver(events(1, 3)))).message).toContain("check INFLUXDB_URL");
+    const { message, alarm } = await outage(influx.deliver(events(1, 3)));
+    expect(message).toContain(`redirects to ${headers.location}`);
+    expect(alarm).toBe(true);
     expect(strangers).toBe(0);
   });
 

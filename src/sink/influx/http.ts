@@ -45,7 +45,24 @@ export const placeOf = (base: string) => `InfluxDB at ${base}`;
 /** Longer answers are cut. One that lists every line of a full batch as refused fits. */
 const answerBytesMax = 8_000_000;
 
-export function createHttp({ base, timeoutMs, clock, fetch }: Options): Http {
+export function createHttp(options: Options): Http {
+  const ask = asking(options);
+  return async (request) => {
+    const answer = await ask(request);
+    const onward = answer.status >= 300 && answer.status < 400 ? answer.headers.get("location") : null;
+    if (onward !== null) throw redirected(options.base, answer.status, onward);
+    return answer;
+  };
+}
+
+/** Whatever was asked: of a write, a list and a ping it is the same mistake. */
+function redirected(base: string, status: number, onward: string): Outage {
+  const { origin, pathname } = URL.parse(onward, base) ?? { origin: "", pathname: onward };
+  const why = `HTTP ${status}: it redirects to ${origin}${pathname}, where no token is sent (set INFLUXDB_URL to where InfluxDB itself answers)`;
+  return new Outage(`${placeOf(base)}: ${why}`, { retryAfterMs: 30_000, alarm: true });
+}
+
+function asking({ base, timeoutMs, clock, fetch }: Options): Http {
   return async ({ method, path, body, headers = {}, signal }) => {
     signal?.throwIfAborted();
     const stop = new AbortController();
