@@ -104,6 +104,28 @@ test.each(["auto", "v3", "v2", "v1", "victoriametrics"] as const)(
   },
 );
 
+test.each(["v3", "v2", "v1"] as const)(
+  "the check is content with a proxy that takes writes and nothing else, if it can try one, %s",
+  async (api) => {
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch({ url }) {
+        if (!url.includes("write")) return new Response("404 page not found", { status: 404 });
+        return new Response(null, { status: api === "v3" ? 400 : 204 });
+      },
+    });
+    ends.push(() => server.stop(true));
+    const check = async (more: object) => {
+      const influx = openInflux({ url: server.url.href, api, org: "o", ...more });
+      ends.push(() => influx.dispose());
+      return String(await influx.sink.probe?.().catch((reason: unknown) => reason));
+    };
+    expect(await check({ database: "telemetry" })).toContain("may write to 1 of them");
+    expect(await check({})).toContain("HTTP 404");
+  },
+);
+
 test("a proxy that takes no gzip is sent lines as they are, and from then on at once", async () => {
   const encodings: (string | null)[] = [];
   const server = Bun.serve({

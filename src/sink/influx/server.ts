@@ -183,11 +183,7 @@ export function createServer(options: ServerOptions): Target {
   }
 
   async function probeShared(server: Api): Promise<string> {
-    const { status, text } = await asking(server.kind)({
-      method: "POST",
-      path: writePath(server.kind, "", ""),
-      body: "",
-    });
+    const { status, text } = await writeNothing(server, "");
     if (status !== 204)
       throw new Outage(`${server.label} answers HTTP ${status}: ${wordsIn(text)}`, {
         alarm: true,
@@ -201,16 +197,27 @@ export function createServer(options: ServerOptions): Target {
     if (options.api === "auto") api = null;
   }
 
+  /** A proxy, or a Telegraf that listens in InfluxDB's place, may take writes and nothing else. */
+  async function listed(server: Api): Promise<string[]> {
+    try {
+      return await listDatabases(asking(server.kind), server, org);
+    } catch (error) {
+      if (server.proven || suffix !== undefined) throw error;
+      const { status } = await writeNothing(server, prefix);
+      if (status === 204 || (status === 400 && server.kind === "v3")) return [prefix];
+      throw error;
+    }
+  }
+
+  const writeNothing = ({ kind }: Api, name: string) =>
+    asking(kind)({ method: "POST", path: writePath(kind, name, org), body: "" });
+
   /** Finds out by empty writes, which store nothing, whether the token may write. Only databases that exist are tried. */
   async function tryWriting(server: Api, names: readonly string[]): Promise<string> {
     const tried = names.slice(0, triedMax);
     const denied: string[] = [];
     for (const name of tried) {
-      const answer = await asking(server.kind)({
-        method: "POST",
-        path: writePath(server.kind, name, org),
-        body: "",
-      });
+      const answer = await writeNothing(server, name);
       const { status } = answer;
       if (status === 401 || status === 403) denied.push(name);
       // With INFLUX_RETENTION it is created before its first write.
@@ -246,7 +253,7 @@ export function createServer(options: ServerOptions): Target {
       if (isWithoutDatabases(server.kind)) return probeShared(server);
       const fault = nameFault(server.kind, exampleOf(options.database));
       if (fault !== null) throw new Error(fault);
-      const names = await listDatabases(asking(server.kind), server, org);
+      const names = await listed(server);
       const inUse = isCore(server)
         ? `${names.length} of ${coreDatabasesMax} databases`
         : counted(names.length, "database");
