@@ -84,7 +84,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceSpoolFullSoon",
-    expr: "sluice_spool_offline_left_seconds < 12 * 3600 and on (instance) max by (instance) (sluice_sink_trouble) == 1",
+    expr: "sluice_spool_offline_left_seconds < 12 * 3600 and on (instance) sluice_sink_trouble == 1",
     lasts: "5m",
     severity: "critical",
     summary: "The spool is full in {{ $value | humanizeDuration }} if nothing is delivered",
