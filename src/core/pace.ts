@@ -35,7 +35,6 @@ export function createPace(max: number): Pace {
       if (size >= max || answers < patience) return;
       size = Math.min(max, size * 2);
       isTrying = true;
-      answers = 0;
     },
     tooMuch(attempted) {
       const half = Math.max(1, attempted >> 1);

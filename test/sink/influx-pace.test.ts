@@ -28,12 +28,19 @@ describe("the size of a request", () => {
     expect(pace.size).toBe(1_125);
     for (let answers = 0; answers < 4; answers += 1) pace.taken(pace.size);
     expect(pace.size).toBe(10_000);
+    pace.taken(10_000);
+    pace.tooMuch(10_000);
+    pace.taken(5_000);
+    // It was no try that failed: a single answer is enough.
+    expect(pace.size).toBe(10_000);
   });
 
   test("halves once if several under way get no answer", () => {
     const pace = createPace(10_000);
     for (let lane = 0; lane < 4; lane += 1) pace.tooMuch(9_000);
     expect(pace.size).toBe(4_500);
+    for (const attempted of [4_500, 9_000]) pace.tooMuch(attempted);
+    expect(pace.size).toBe(2_250);
   });
 
   test("a size that fails again and again is tried less and less often", () => {
@@ -48,14 +55,20 @@ describe("the size of a request", () => {
       }
     }
     expect(timeouts).toBeLessThan(20);
-    for (let answers = 0; answers < 200; answers += 1) pace.taken(pace.size);
+    // At most 64 before the next try, which is through, and one for what was the size at first.
+    for (let answers = 0; answers < 66; answers += 1) pace.taken(pace.size);
+    expect(pace.size).toBe(10_000);
+    pace.taken(10_000);
+    pace.tooMuch(10_000);
+    pace.taken(5_000);
+    // It got through: the patience is no longer what it was.
     expect(pace.size).toBe(10_000);
   });
 
   test("does not change because of small requests", () => {
     const pace = createPace(10_000);
     pace.tooMuch(9_000);
-    for (let answers = 0; answers < 100; answers += 1) pace.taken(100);
+    for (const small of [100, 2_250]) for (let answers = 0; answers < 100; answers += 1) pace.taken(small);
     expect(pace.size).toBe(4_500);
   });
 });
