@@ -160,7 +160,7 @@ function sinkTold(name: string, facts: Facts): Sentence {
 function rankOf(part: PartReadiness, facts: Facts): number {
   const at = kinds.findIndex(([kind]) => kind === kindOf(part));
   const rank = at === -1 ? kinds.length : at;
-  return sentenceOf(part, facts).level === "critical" ? rank : rank + kinds.length + 1;
+  return sentenceOf(part, facts).level === "critical" ? rank : rank + kinds.length;
 }
 
 function sentenceOf({ part }: PartReadiness, facts: Facts): Sentence {

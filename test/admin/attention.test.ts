@@ -70,7 +70,11 @@ test("the time is when the trouble began, and disappears with it", () => {
   broken.clear();
   clock.advance(1_000);
   broken.set("sink influx", "connection refused");
-  expect(now().since).toBe(new Date(clock.wallMs()).toISOString());
+  const again = new Date(clock.wallMs()).toISOString();
+  for (const laterMs of [0, 300, 300]) {
+    clock.advance(laterMs);
+    expect(now().since).toBe(again);
+  }
 });
 
 test("a source that the broker refuses a part of is not said to be away", () => {
@@ -80,6 +84,8 @@ test("a source that the broker refuses a part of is not said to be away", () => 
     level: "critical",
     text: "Source mqtt: the broker refuses a part of what it is to bring",
   });
+  const whole = now({ ...facts, sources: [{ kind: "mqtt", not_subscribed: 0 }] });
+  expect(whole.text).toBe("Source mqtt away: nothing comes in through it");
   broken.clear();
 });
 
@@ -157,6 +163,8 @@ test("each part in trouble has its own words, time and remedy, not only the wors
     expect(since === begun).toBe(part !== "sink influx");
     expect(remedy?.length).toBeGreaterThan(10);
   }
+  clock.advance(300);
+  expect(watch.partStates(facts, ready())).toEqual(states);
   expect(states.find(({ part }) => part === "source mqtt")?.remedy).toContain("sluice check");
   broken.clear();
   for (const { since, remedy } of watch.partStates(facts, ready()))
@@ -197,11 +205,13 @@ test.each([
     "warning",
   ],
   [() => ({ certificates: [ends("B", 5), ends("A", -1)] }), "The certificate of A has ended", "critical"],
+  [() => ({ certificates: [ends("A", 0)] }), "The certificate of A has ended", "critical"],
   [
     () => ({ samples: [...minutes(3, {}, 10), ...minutes(10, { BAD_SEQ: 2, TOKEN_INVALID: 4 })] }),
     "6 % of the messages are rejected",
     "warning",
   ],
+  [() => ({ samples: minutes(10, { BAD_SEQ: 6 }, 1) }), "6 % of the messages are rejected", "warning"],
 ] as const)("what is at risk while all parts work is told: %#", (change, text, level) => {
   const risky = { ...facts, ...change() };
   expect(now(risky)).toMatchObject({ text, level });
@@ -215,7 +225,8 @@ test.each([
   [() => ({ spool: { ...spool, free_disk_bytes: 2_000_000 } })],
   [() => ({ spool: { ...spool, free_disk_bytes: null } })],
   [() => ({ certificates: [ends("A", 14)] })],
-  [() => ({ samples: minutes(10, { BAD_SEQ: 4 }) })],
+  // 4.95 % of what came, of which duplicates and rejects are a part.
+  [() => ({ samples: [...minutes(1, { BAD_SEQ: 4 }, 9), ...minutes(9, { BAD_SEQ: 5 })] })],
   [() => ({ samples: [...minutes(5, {}, 12), ...minutes(9, { TOKEN_INVALID: 900 })] })],
   [() => ({ samples: minutes(10, { TOKEN_INVALID: 900 }, 2) })],
 ])("what is no risk yet is not told: %#", (change) => {
