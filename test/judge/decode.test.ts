@@ -16,6 +16,7 @@ describe("what PostgreSQL cannot hold", () => {
     ["a low surrogate alone", '{"a":"\\udc00"}'],
     ["surrogates in the wrong order", '{"a":"\\udc00\\ud83d"}'],
     ["nesting", `{"a":${nested(nestingMax)}}`],
+    ["nesting of objects", nested(nestingMax + 1, '{"a":', "}").replace("}", "1}")],
     ["nesting that a duplicate key hides", `{"a":${nested(nestingMax)},"a":1}`],
     ["a large exponent", '{"a":1e131073}'],
     ["a small exponent", '{"a":1E-16384}'],
@@ -29,11 +30,14 @@ describe("what PostgreSQL cannot hold", () => {
   test.each([
     ["an escaped backslash before u0000", '{"a":"\\\\u0000"}'],
     ["a pair", '{"a":"\\ud83d\\ude00"}'],
+    ["the first pair and the last", '{"a":"\\ud800\\udc00","b":"\\udbff\\udfff"}'],
     ["other escapes", '{"a":"\\u0001\\u00b0\\n\\"\\\\"}'],
     ["nesting to the bound", `{"a":${nested(nestingMax - 1)}}`],
     ["many brackets side by side", `{"a":[${Array(500).fill("{}").join()}]}`],
+    ["many brackets around text and numbers", `{"a":[${Array(200).fill('["x"],[1],{"b":22}').join()}]}`],
     ["brackets in text", JSON.stringify({ a: "[{".repeat(500), b: '"[['.repeat(100) })],
     ["numbers that a double cannot hold, but numeric can", '{"a":1e400,"b":-1e-400,"c":1e9999}'],
+    ["numbers of as many digits as numeric has", '{"a":1e131071,"b":1e-16383}'],
     ["what looks like an exponent in text", '{"a":"dev-1e99999"}'],
   ])("but it holds %s", (_, text) => {
     expect(unstorable(text)).toBeNull();
