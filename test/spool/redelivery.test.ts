@@ -120,6 +120,14 @@ describe("a sender whose address is kept", () => {
     expect(owners.at(-1)).toBe(unproven);
     expect(new Set(owners).size).toBe(4);
   });
+
+  test("has no share that the window cannot note, nor that of what proved nothing", () => {
+    const event = anEntry();
+    const owners = new Set<number>();
+    for (let n = 0; n < 300_000; n++) owners.add(ownerOf({ ...event, deviceId: `d${n}` }));
+    const inOrder = [...owners].toSorted((a, b) => a - b);
+    expect([inOrder.at(0), inOrder.at(-1)]).toEqual([1, 65_535]);
+  });
 });
 
 describe("retained messages", () => {
