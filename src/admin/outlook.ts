@@ -76,7 +76,7 @@ export function createOutlook(options: { clock: Clock; read: () => Reading }): O
 }
 
 /** Of a gateway, now. */
-export function readingOf(spool: Spool, drains: readonly Drain[]): Reading {
+export function readingOf(spool: Spool, drains: readonly Pick<Drain, "stats">[]): Reading {
   const waitingEntries = Math.max(0, ...drains.map((drain) => drain.stats().waiting));
   return {
     spooledEntries: spool.head,

@@ -1,6 +1,11 @@
-import { describe, expect, test } from "bun:test";
-import { createOutlook, type Reading } from "../../src/admin/outlook.ts";
+import { afterEach, describe, expect, test } from "bun:test";
+import { createOutlook, type Reading, readingOf } from "../../src/admin/outlook.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { drainToMemory, putInto } from "../kit/drain.ts";
+import { spoolKit } from "../kit/spool.ts";
+
+const kit = spoolKit();
+afterEach(() => kit.clear());
 
 function site(bytesMax = 3_600_000) {
   const clock = simulatedClock();
@@ -60,11 +65,29 @@ describe("the outlook", () => {
     live(600, 100, 150);
     // 60,000 behind, 30,000 of it made good in ten minutes: as long again.
     expect(outlook.stats().drain_seconds_left).toBe(600);
+    live(600, 100, 100);
+    expect(outlook.stats().drain_seconds_left).toBeNull();
   });
 
   test("nothing waiting takes no time to drain", () => {
     const { outlook, live } = site();
     live(60, 100, 100);
     expect(outlook.stats().drain_seconds_left).toBe(0);
+    live(660, 0, 0);
+    expect(outlook.stats().offline_hours_left).toBeNull();
   });
+});
+
+test("what is read of a gateway is that of the sink that is furthest behind", () => {
+  const { spool, drain } = drainToMemory(kit);
+  putInto(spool, 3);
+  const ahead = { stats: () => ({ ...drain.stats(), waiting: 1 }) };
+  const { appendedBytes: spooledBytes, roomBytes } = spool;
+  expect(spooledBytes).toBeGreaterThan(0);
+  expect(readingOf(spool, [ahead, drain])).toEqual({
+    ...{ spooledEntries: 3, settledEntries: 0, waitingEntries: 3 },
+    ...{ spooledBytes, roomBytes, writtenBytes: expect.any(Number) },
+  });
+  expect(readingOf(spool, [ahead])).toMatchObject({ settledEntries: 2, waitingEntries: 1 });
+  expect(readingOf(spool, [])).toMatchObject({ settledEntries: 3, waitingEntries: 0 });
 });
