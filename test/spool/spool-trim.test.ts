@@ -63,6 +63,26 @@ describe("trimming", () => {
     expect(spool.first).toBeLessThan(30);
   });
 
+  test("what is settled stays on the disk only: memory is for what a sink has still to get", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ clock });
+    spool.keepFor(["postgres"]);
+    put(spool, 10, 10, 10);
+    const held = (seq: number) => spool.read(seq)[0];
+    const [settled, left] = [held(1), held(11)];
+    expect([held(1) === settled, held(11) === left]).toEqual([true, true]);
+    spool.setCursor("postgres", settledTo(15));
+    clock.advance(1_000);
+    expect([held(1) === settled, held(11) === left]).toEqual([false, true]);
+    // What was read again goes with the next second, or the next group.
+    for (const next of [() => clock.advance(1_000), () => put(spool, 1)]) {
+      const again = held(1);
+      expect(held(1)).toBe(again);
+      next();
+      expect(held(1) === again).toBe(false);
+    }
+  });
+
   test("neither an outage nor silence is part of that minute: what the system lost shows when it is given more", () => {
     const clock = simulatedClock();
     const spool = kit.spool({ clock });
