@@ -5,6 +5,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import { metrics } from "../../src/http/metric-table.ts";
+import { metricsText, nameOf } from "../../src/http/metrics-text.ts";
 import { reasons } from "../../src/judge/reasons.ts";
 import {
   endLater,
@@ -94,6 +96,23 @@ test("the numbers are those of /stats", async () => {
   expect(found.get('sluice_ready{part="intake"}')).toBe(1);
   expect(found.get('sluice_intake_held{reason="disk_low"}')).toBe(0);
   expect(found.get("process_cpu_seconds_total")).toBeGreaterThan(0);
+});
+
+test("each metric of the table has a value: under a path that is not there it would be left out", () => {
+  const measurements = running.gateway.view.measurements();
+  const { spool } = measurements.stats;
+  // Not known in the first minute.
+  for (const path of ["entries_per_second", "bytes_per_second", "drain_seconds_left", "offline_hours_left"])
+    expect(spool[path]).toBeNull();
+  const later = { entries_per_second: 1, bytes_per_second: 2, drain_seconds_left: 3, offline_hours_left: 4 };
+  const text = metricsText(
+    { ...measurements, stats: { ...measurements.stats, spool: { ...spool, ...later } } },
+    false,
+  );
+  const ofOtherSources = ["refused_connects", "broker_dropped", "not_passed_on"];
+  const absent = metrics.map(nameOf).filter((name) => !text.includes(`# TYPE ${name} `));
+  expect(absent).toEqual(ofOtherSources.map((of) => `sluice_source_${of}_total`));
+  expect(text).toContain("\nsluice_spool_offline_left_seconds 14400\n");
 });
 
 test("each message is in the latency to disk, each entry in that of its sink", async () => {
