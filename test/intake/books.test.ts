@@ -50,6 +50,7 @@ describe("the books", () => {
     ["duplicate", (b: Books) => b.duplicate()],
     ["deferred", (b: Books) => b.defer()],
     ["rejudged", (b: Books) => b.rejudge(1)],
+    ["split", (b: Books) => b.split(2)],
   ])("do not balance once %s is counted alone", (_, spoil) => {
     const books = filled();
     spoil(books);
@@ -84,10 +85,12 @@ describe("the books", () => {
     before.receive();
     before.accept(true);
     before.replay();
+    before.split(3);
     const books = new Books(before.toKeep(2));
     books.receive();
     books.accept();
     expect(books.sinceStart([])).toEqual({ received: 1, accepted: 1, rejected: {}, duplicate: 0 });
-    expect([books.withoutMetrics([]), books.replayed]).toEqual([1, 1]);
+    expect([books.withoutMetrics([]), books.replayed, books.furtherEvents]).toEqual([1, 1, 2]);
+    expect([books.totals().received, books.spooled]).toEqual([9, 7]);
   });
 });
