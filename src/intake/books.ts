@@ -193,6 +193,12 @@ function less(from: BookTotals, part: BookTotals): BookTotals {
   };
 }
 
+/** What a check of the spool (spool/tools/verify.ts) asks of them. */
+export function told(kept: ReadonlyMap<string, number>) {
+  const books = new Books(kept);
+  return { spooled: books.spooled, balanced: books.balancedWith(0) };
+}
+
 /** The place of a message that waited in the spool to be judged, and that damage has taken. */
 const lostReason = "LOST_TO_DAMAGE";
 

@@ -13,7 +13,7 @@ import {
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { explain } from "../../src/core/log/log.ts";
-import { Books, balanceBooks } from "../../src/intake/books.ts";
+import { balanceBooks, told } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
 
@@ -164,8 +164,8 @@ describe("a missing file is not taken for one that never existed", () => {
     );
     repairSpool({
       dataDir: copy,
-      spooled: (books) => new Books(books).spooled,
-      balanceBooks: balanceBooks,
+      told,
+      balanceBooks,
       nowMs: 0,
     });
     expect(() => kit.spool({ dataDir: copy })).not.toThrow();

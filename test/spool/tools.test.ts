@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Books } from "../../src/intake/books.ts";
+import { Books, told } from "../../src/intake/books.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log/log.ts";
@@ -29,7 +29,7 @@ import type { Spool } from "../../src/spool/spool.ts";
 import { spoolStatus } from "../../src/spool/tools/status.ts";
 import { verifySpool } from "../../src/spool/tools/verify.ts";
 import { anEntry, entries, incompressible, readAll, settledTo, spoolKit, littleRoom } from "../kit/spool.ts";
-import { repair as repairNow, spooled } from "../kit/repair-runner.ts";
+import { repair as repairNow } from "../kit/repair-runner.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
 
@@ -37,7 +37,7 @@ const kit = spoolKit();
 afterEach(() => kit.clear());
 
 const nowMs = Date.UTC(2026, 10, 21);
-const verify = (dataDir: string) => verifySpool({ dataDir, spooled });
+const verify = (dataDir: string) => verifySpool({ dataDir, told });
 const repair = (dataDir: string) => repairNow(dataDir, nowMs);
 
 /** Appends with the books that the intake would write. */
@@ -343,6 +343,23 @@ describe("repair", () => {
     expect(repair(dir).notes).toEqual([expect.stringContaining("60 entries")]);
     const spool = kit.spool({ dataDir: dir });
     expect(booksOf(spool).totals()).toMatchObject({ received: 100, accepted: 100 });
+  });
+
+  test.each([
+    ["accepted", 140],
+    ["received", 90],
+    ["duplicate", 8],
+  ])("books that tell of %s as %d no longer add up: that is told, and mended", (name, value) => {
+    const dir = filled();
+    const db = new Database(join(dir, "spool.db"));
+    db.run("INSERT OR REPLACE INTO books VALUES (?, ?)", [name, value]);
+    db.close();
+    expect(verify(dir)).toMatchObject({ sound: false, books: expect.stringContaining("received") });
+    repair(dir);
+    expect(verify(dir)).toMatchObject({ sound: true, books: null });
+    const spool = kit.spool({ dataDir: dir });
+    expect(booksOf(spool).balancedWith(0)).toBe(true);
+    expect(booksOf(spool).spooled).toBe(spool.head);
   });
 
   test("a sink passes over the hole, counts it as skipped and adds up; so does one with a detour", async () => {

@@ -2,7 +2,7 @@
  * `sluice spool …`: inspect the spool's file, verify it, repair it, export what it holds. Only `status` works while a
  * gateway runs; the others refuse to.
  */
-import { Books, balanceBooks } from "../../intake/books.ts";
+import { balanceBooks, told } from "../../intake/books.ts";
 import { compactSpool } from "../../spool/tools/compact.ts";
 import { spoolIn } from "../../spool/tools/spool-file.ts";
 import { repairSpool } from "../../spool/tools/repair.ts";
@@ -16,8 +16,6 @@ import { withProgress } from "../progress.ts";
 import { inSnakeCase, jsonLine, sayWhere } from "../report.ts";
 import { repairedText, room, statusText, verifiedText } from "./print-spool.ts";
 import { size } from "../../core/text/readable.ts";
-
-const spooled = (books: ReadonlyMap<string, number>) => new Books(books).spooled;
 
 const status = command({
   name: "status",
@@ -44,7 +42,7 @@ const verify = command({
   run: (context, { options }) =>
     alone(context, async (dataDir) => {
       const found = await withProgress(context, lastRead, (reading) =>
-        verifySpool({ dataDir, spooled, reading }),
+        verifySpool({ dataDir, told, reading }),
       );
       context.stdout(options.json ? jsonLine(inSnakeCase(found)) : verifiedText(found));
       return found.sound ? 0 : 1;
@@ -59,7 +57,7 @@ const repair = command({
   run: (context, { options }) =>
     alone(context, async (dataDir) => {
       const done = await withProgress(context, lastRead, (reading) =>
-        repairSpool({ dataDir, spooled, balanceBooks, nowMs: Date.now(), reading }),
+        repairSpool({ dataDir, told, balanceBooks, nowMs: Date.now(), reading }),
       );
       context.stdout(options.json ? jsonLine(inSnakeCase(done)) : repairedText(done));
       return 0;

@@ -36,11 +36,11 @@ export interface Repaired {
  * @throws if the spool is in use, does not exist, or the disk has no room for a second one; nothing is changed then
  */
 export function repairSpool(options: RepairOptions): Repaired {
-  const { dataDir, spooled, nowMs, reading } = options;
+  const { dataDir, told, nowMs, reading } = options;
   return whileLocked(dataDir, () => {
     mergeLog(join(dataDir, "spool.db"));
     const made = withFile(dataDir, (db, path) => {
-      const before = inspect(db, path, spooled, reading);
+      const before = inspect(db, path, told, reading);
       return before.sound
         ? { before, notes: [] }
         : { before, notes: rebuild(db, `${path}.repairing`, before, options.balanceBooks, reading) };

@@ -52,24 +52,31 @@ export interface Verified {
   readonly books: string | null;
 }
 
+/** By the books. */
+interface Told {
+  /** How many entries were ever spooled. */
+  readonly spooled: number;
+  /** What was received is what became of it. */
+  readonly balanced: boolean;
+}
+
 export interface VerifyOptions {
   readonly dataDir: string;
-  /** How many entries were ever spooled, by the books. */
-  readonly spooled: (books: ReadonlyMap<string, number>) => number;
+  readonly told: (books: ReadonlyMap<string, number>) => Told;
   readonly reading?: Reading;
 }
 
 const pageFaultsMax = 100;
 
 /** @throws if the spool is in use, does not exist, or is of a later version */
-export function verifySpool({ dataDir, spooled, reading }: VerifyOptions): Verified {
-  return whileLocked(dataDir, () => withFile(dataDir, (db, path) => inspect(db, path, spooled, reading)));
+export function verifySpool({ dataDir, told, reading }: VerifyOptions): Verified {
+  return whileLocked(dataDir, () => withFile(dataDir, (db, path) => inspect(db, path, told, reading)));
 }
 
 export function inspect(
   db: Database,
   path: string,
-  spooled: VerifyOptions["spooled"],
+  toldBy: VerifyOptions["told"],
   reading?: Reading,
 ): Verified {
   const pages = pageFaults(db);
@@ -93,13 +100,13 @@ export function inspect(
     }
   });
   if (!scanned.ok) pages.push(explain(scanned.error));
-  const counted = noted(db, spooled);
-  const head = Math.max(found.last, headNoted(db), damaged.at(-1)?.to ?? 0, counted ?? 0);
+  const told = attempt(() => toldBy(booksIn(db)));
+  const counted = told.ok ? told.value.spooled : 0;
+  const head = Math.max(found.last, headNoted(db), damaged.at(-1)?.to ?? 0, counted);
   // What every sink has settled is not missing, although no group holds it any more.
   const ended = Math.max(found.last, damaged.at(-1)?.to ?? 0, settledByAll(db));
   const letters = lettersOf(db);
-  const books =
-    counted === head ? null : `they tell of ${counted ?? "nothing that can be read"}, not of ${head} entries`;
+  const books = told.ok ? booksFault(told.value, head) : "they cannot be read";
   const sound = pages.length + damaged.length + letters.bad.length === 0 && books === null;
   // A head beyond the groups is what a repair leaves, or a spool that was emptied; real damage shows in the pages.
   const newest = head > ended ? [{ from: ended + 1, to: head, why: "the newest groups are gone" }] : [];
@@ -131,9 +138,9 @@ function refuseLater(db: Database, path: string): void {
     throw new Error(`${path} was written by a later version of sluice: use that version's tools`);
 }
 
-function noted(db: Database, spooled: VerifyOptions["spooled"]): number | undefined {
-  const books = attempt(() => booksIn(db));
-  return books.ok ? spooled(books.value) : undefined;
+function booksFault({ spooled, balanced }: Told, head: number): string | null {
+  if (spooled !== head) return `they tell of ${spooled}, not of ${head} entries`;
+  return balanced ? null : "what they tell was received is not what they tell became of it";
 }
 
 function lettersOf(db: Database): { count: number; bad: BadLetter[] } {
