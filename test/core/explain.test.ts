@@ -64,4 +64,6 @@ test.each([
 ])("%s", (theirs, ours) => {
   expect(explain(new Error(theirs))).toBe(ours);
   expect(explain(new Error("looking", { cause: new Error(theirs) }))).toBe(`looking: ${ours}`);
+  // An outage quotes it, and is explained in its turn.
+  expect(explain(new Error(`InfluxDB at db: ${ours}`))).toBe(`InfluxDB at db: ${ours}`);
 });

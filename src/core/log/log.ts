@@ -107,7 +107,8 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   ],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
-    /(?<=^|: )(?:self.signed certificate|unable to (?:verify|get) .*certificate).*$/i,
+    // Once: an outage quotes what was explained, and is explained in its turn.
+    /(?<=^|: )(?:self.signed certificate|unable to (?:verify|get) .*certificate)(?!.*: no CA that).*$/i,
     "$&: no CA that we trust has signed it, so name its CA's file (a setting that ends in _TLS_CA; sslrootcert in DATABASE_URL)",
   ],
 ];
@@ -125,5 +126,5 @@ function wordsOf(error: unknown): string {
     return text.includes(why) ? text : `${text}: ${why}`;
   }
   const ours = looksRefused.test(text) ? descriptorsTrouble() : undefined;
-  return ours === undefined ? text : `${text}, since ${ours}`;
+  return ours === undefined || text.includes(ours) ? text : `${text}, since ${ours}`;
 }
