@@ -181,6 +181,12 @@ describe("answers", () => {
     expect(judge(503, "", { "retry-after": header })).toMatchObject({ kind: "away", retryAfterMs });
   });
 
+  test.each([-3_600_000, 3_600_000])("busy until a date of a clock that is %d ms from ours", (apartMs) => {
+    const [date, until] = [0, 20_000].map((ms) => new Date(nowMs + apartMs + ms).toUTCString());
+    const headers = { date: date ?? "", "retry-after": until ?? "" };
+    expect(judge(503, "", headers)).toMatchObject({ kind: "away", retryAfterMs: 20_000 });
+  });
+
   test("questdb: the line that it names, whatever the status", () => {
     for (const status of [400, 500])
       expect(

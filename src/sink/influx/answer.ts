@@ -72,7 +72,7 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   const why = `HTTP ${status}: ${shortened(words)}${status >= 500 && isFull.test(words) ? fullHint : ""}`;
   if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
   if ([408, 425, 429, 502, 503, 504].includes(status)) {
-    const retryAfterMs = retryAfter(answer.headers.get("retry-after"), nowMs);
+    const retryAfterMs = retryAfter(answer.headers, nowMs);
     return { kind: "away", why, retryAfterMs, down: true, alarm: false, slow: [408, 504].includes(status) };
   }
   if (status === 400 || status === 422) return judgeRefusal(kind, words, why, body);
@@ -160,10 +160,12 @@ function databaseHint(words: string): string {
     : "";
 }
 
-/** Seconds or an HTTP date (RFC 9110 §10.2.3); 0 if it is absent or cannot be read. */
-function retryAfter(header: string | null, nowMs: number): number {
-  if (header === null) return 0;
-  const ms = /^\d+(\.\d+)?$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - nowMs;
+/** Seconds, or an HTTP date (RFC 9110 §10.2.3) by the clock of whoever says it; 0 if it is absent or cannot be read. */
+function retryAfter(headers: Headers, nowMs: number): number {
+  const said = headers.get("retry-after")?.trim();
+  if (said === undefined) return 0;
+  const theirsMs = Date.parse(headers.get("date") ?? "") || nowMs;
+  const ms = /^\d+(\.\d+)?$/.test(said) ? Number(said) * 1000 : Date.parse(said) - theirsMs;
   return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), retryAfterMaxMs) : 0;
 }
 
