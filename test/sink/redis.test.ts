@@ -252,12 +252,20 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       });
     }
 
-    test("an index of another type is an outage, not anybody's dead letter", async () => {
-      await server.send("SET", "devices", "mine");
-      const failed = await deliverAll(open(), [reading(1, { a: 1 })]).catch((error: unknown) => error);
-      expect(failed).toBeInstanceOf(Outage);
-      expect(explain(failed)).toContain("WRONGTYPE");
-    });
+    test.each(["devices", "devices:seen"])(
+      "an index of another type, %s, is an outage, not anybody's dead letter, and whole once it is gone",
+      async (index) => {
+        await server.send("SET", index, "mine");
+        const sink = open();
+        const failed = await deliverAll(sink, [reading(1, { a: 1 })]).catch((error: unknown) => error);
+        expect(failed).toBeInstanceOf(Outage);
+        expect(explain(failed)).toContain("WRONGTYPE");
+        await server.send("DEL", index);
+        await deliverAll(sink, [reading(1, { a: 1 })]);
+        expect(await server.send("SMEMBERS", "devices")).toEqual(["acme/d1"]);
+        expect(await server.send("ZRANGE", "devices:seen", "0", "-1")).toEqual(["acme/d1"]);
+      },
+    );
   });
 
   describe("a Redis that lost its memory", () => {

@@ -15,6 +15,8 @@ export const metricsPerGroupMax = 1_000;
 export const metricsPerDeviceMax = 2_000;
 
 /**
+ * What a script that fails has written stays, so that a device's keys do not tell whether it is in the indexes: it is put there each time.
+ *
  * KEYS: devices:seen, devices, mark. ARGV: prefix, ttl_ms, metrics_max, the devices as one JSON text, for an argument costs the
  * client more than its bytes: [[name, stamp, received_ms, [field, value, …], [stamp, metric, json, …], …], …].
  * Answers: the mark (or ""), devices in which something was new, metrics left out, then per device that belongs to somebody else:
@@ -24,7 +26,7 @@ export const mergeScript = script(`
 local pre,ttl,max,call=ARGV[1],tonumber(ARGV[2]),tonumber(ARGV[3]),redis.call
 local t=call('TIME')
 local now=t[1]*1000+t[2]/1000
-local applied,over,seen,new,out=0,0,{'GT'},{},{}
+local applied,over,seen,heard,out=0,0,{'GT'},{},{}
 local function merge(d)
   local name,stamp,rcv,fields=d[1],d[2],d[3],d[4]
   local key=pre..'device:'..name
@@ -59,7 +61,7 @@ local function merge(d)
   call('PEXPIREAT',vals,expires) call('PEXPIREAT',times,expires)
   if fresh then applied=applied+1 end
   seen[#seen+1]=string.format('%.0f',latest) seen[#seen+1]=name
-  if not cur[1] then new[#new+1]=name end
+  heard[#heard+1]=name
 end
 for number,device in ipairs(cjson.decode(ARGV[4])) do
   local ok,e=pcall(merge,device)
@@ -70,7 +72,7 @@ for number,device in ipairs(cjson.decode(ARGV[4])) do
   end
 end
 if #seen>1 then call('ZADD',KEYS[1],unpack(seen)) end
-if #new>0 then call('SADD',KEYS[2],unpack(new)) end
+if #heard>0 then call('SADD',KEYS[2],unpack(heard)) end
 return {call('GET',KEYS[3]) or '',applied,over,unpack(out)}
 `);
 
