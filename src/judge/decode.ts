@@ -5,7 +5,7 @@
  * services measured the payload after parsing it and writing it anew, so a message's fate depended on its spelling.)
  */
 import { isObject } from "../core/text/is-object.ts";
-import { parseExactly } from "../core/text/json-digits.ts";
+import { parseExactly, parseNaming } from "../core/text/json-digits.ts";
 import { integer } from "../core/settings.ts";
 import { unstorable } from "./unstorable.ts";
 import { rejection, type Rejection, type Reasons } from "./verdict.ts";
@@ -105,10 +105,13 @@ export function decode(payload: Uint8Array): Decoded | Rejection<keyof typeof js
   return text === null ? rejection("MALFORMED_JSON", "not UTF-8") : decodeText(text);
 }
 
+/** Numbers that the stages read by their digits: who it is, and when. */
+const named = ["tenant_id", "device_id", "msg_type", "ts"];
+
 export function decodeText(text: string): Decoded | Rejection<keyof typeof jsonReasons> {
   let body: unknown;
   try {
-    body = parseExactly(text);
+    body = parseNaming(text, named);
   } catch {
     // The parser's message is not used: it quotes the text, and with it perhaps a token.
     return rejection("MALFORMED_JSON", text === "" ? "empty" : null);

@@ -6,7 +6,7 @@
  * objects, or of one with a million in it, is refused before it becomes a million objects.
  */
 import { isObject } from "../../core/text/is-object.ts";
-import { parseExactly } from "../../core/text/json-digits.ts";
+import { parseNaming } from "../../core/text/json-digits.ts";
 import { Refused } from "./answers.ts";
 
 /** The names in a message of a batch, as far as it has them. */
@@ -50,10 +50,12 @@ export function* itemsOf(body: Buffer, bytesMax: number): Generator<Item> {
   throw new Refused(400, `no ${what} of the batch is a JSON object; none of it was taken`);
 }
 
+const named = ["tenant_id", "device_id", "msg_type"];
+
 function namesIn(bytes: Buffer): Names | "not JSON" | "no object" {
   let body: unknown;
   try {
-    body = parseExactly(bytes.toString());
+    body = parseNaming(bytes.toString(), named);
   } catch {
     return "not JSON";
   }
