@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { Pace } from "../core/pace.ts";
+import { dealOutMore } from "./deal-out.ts";
 import { noConnection, openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
@@ -39,9 +40,12 @@ export interface GroupOptions {
   refused(error: unknown): void;
 }
 
+/** Leaders are looked for as often without a group. */
+const lookEveryMs = 30_000;
+
 /** Resolves when the group's coordinator is found, which may take as long as the brokers are away. */
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
-  const { settings, clientId, groupId, instanceId, topics, waitMs, take } = options;
+  const { settings, clientId, groupId, instanceId, topics, waitMs, clock, take } = options;
   const { library, client } = await openClient(settings, clientId);
   const cluster = client.createCluster();
   tellLeaderless(library, cluster);
@@ -51,6 +55,7 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
     ...options,
     unconnected: (error) => options.refused(noConnection(settings, error)),
   });
+  const look = dealOutMore(library, cluster, topics);
   // The library makes one of its own otherwise.
   client.createCluster = () => cluster;
   const consumer = await client.startConsumer({
@@ -79,6 +84,14 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   consumer.on("rebalanceInProgress", () => {
     forget();
     options.dealsAnew();
+    // Of a partition that is new to it the library would ask no node in particular.
+    void consumer["fetchMetadata"]().catch(() => {});
   });
-  return { leave: () => consumer.close() };
+  const looking = clock.every(lookEveryMs, () => void look(consumer).catch(() => {}));
+  return {
+    leave() {
+      looking.cancel();
+      return consumer.close();
+    },
+  };
 }

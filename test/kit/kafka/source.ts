@@ -14,11 +14,12 @@ export function openSource(
   env: Readonly<Record<string, string>>,
   marks: ReadonlyMap<string, string> = new Map(),
   gatewayId = "g",
+  clock = systemClock,
 ): Source {
   return openKafkaSource({
     settings: kafkaSettingsOf(env),
     gatewayId,
-    clock: systemClock,
+    clock,
     log: silentLog,
     marks,
   });

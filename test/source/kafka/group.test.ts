@@ -1,8 +1,9 @@
 /** A group in which others read as well. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { systemClock } from "../../../src/core/clock.ts";
 import type { Source } from "../../../src/core/source.ts";
 import { sharedKafka } from "../../kit/kafka/broker.ts";
-import { kafkaTestable, newTopic, produceByKcat, proxied } from "../../kit/kafka/client.ts";
+import { addPartitions, kafkaTestable, newTopic, produceByKcat, proxied } from "../../kit/kafka/client.ts";
 import { openSource } from "../../kit/kafka/source.ts";
 import { fakeIntake, until } from "../../kit/source.ts";
 
@@ -64,5 +65,36 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     await until("it goes on", () => intake.messages.length === 1, 40_000);
     await source.close();
     await proxy.stop();
+  });
+
+  test("takes in partitions that the topic gets meanwhile, whoever of it they fall to", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 2 });
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    const put = (partition: number, n: number) =>
+      produceByKcat(bootstrap, topic, [{ key: "acme/d1", value: String(n) }], ["-p", String(partition)]);
+    const hurried = { ...systemClock, every: (_ms: number, run: () => void) => systemClock.every(500, run) };
+    const members = ["one", "two"].map((name) => {
+      const intake = fakeIntake(() => source);
+      const source = openSource(env, new Map(), name, hurried);
+      opened.push(source);
+      return { source, intake };
+    });
+    const read = () => members.map(({ intake }) => intake.messages.length);
+    for (const { source, intake } of members) await source.start(intake);
+    await until("each has one", async () => {
+      for (const partition of [0, 1]) await put(partition, partition);
+      return read().every((count) => count > 0);
+    });
+    await addPartitions(bootstrap, topic, 4);
+    for (const partition of [2, 3]) await put(partition, partition);
+    const texts = () => members.map(({ intake }) => intake.texts().toSorted().at(-1));
+    await until("each has another", () => texts().join() === "2,3" || texts().join() === "3,2", 40_000);
+    expect(members.map(({ source }) => source.status().connected)).toEqual([true, true]);
   });
 });
