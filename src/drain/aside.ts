@@ -48,7 +48,6 @@ export class Aside {
   }
 
   #settle(isSettled: (seq: number) => boolean): void {
-    if (this.#whys.size === 0) return;
     for (const seq of this.#whys.keys()) if (isSettled(seq)) this.#whys.delete(seq);
     for (const look of this.#waiting) look();
     if (this.#whys.size === 0) this.#waiting = [];

@@ -63,7 +63,6 @@ export class Parking<T extends { readonly message: Message }> {
 
   /** Behind an earlier one of its device, if there is one. @returns whether it waits now */
   joins(received: T): boolean {
-    if (this.#size === 0) return false;
     const keys = this.#parts.devicesOf(received.message);
     if (!this.#hasLine(keys)) return false;
     this.#join({ received, keys, verdict: "unjudged" });
