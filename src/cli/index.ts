@@ -137,9 +137,11 @@ function describe(
     const words = program.command(entry.name).description(entry.summary).helpCommand(false);
     hint(words);
     if ("run" in entry) attach(words, entry, context, done);
-    else
+    else {
       for (const sub of entry.commands)
         attach(hint(words.command(sub.name).description(sub.summary)), sub, context, done);
+      nameAll(words, entry);
+    }
   }
   attachHelp(program, context);
   return program;
@@ -161,6 +163,14 @@ function formatItem(term: string, termChars: number, text: string, help: Help): 
 function hint(words: Words): Words {
   const group = words.parent === null || words.parent.parent === null ? "" : `${words.parent.name()} `;
   return words.showHelpAfterError(`See \`sluice ${group}${words.name()} --help\`.`);
+}
+
+/** Of few names all are better than the nearest by its letters: to `create`, which is `add` here, that was `update`. */
+function nameAll(words: Words, { name, commands: parts }: CommandGroup): void {
+  const names = parts.map((part) => part.name).join(", ");
+  words
+    .showSuggestionAfterError(false)
+    .showHelpAfterError(`\`sluice ${name}\` knows ${names}: see \`sluice ${name} --help\`.`);
 }
 
 /** Neither too narrow to read nor so wide that lines are hard to follow. */

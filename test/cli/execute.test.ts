@@ -65,6 +65,15 @@ describe("usage", () => {
     });
   });
 
+  test("a command of a group that there is not: all that there are, and none that only looks like it", async () => {
+    const { code, err } = await sluice("cache", "clean");
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: "error: unknown command 'clean'\n`sluice cache` knows stats, clear, invalidate: see `sluice cache --help`.\n",
+    });
+    expect((await sluice("devices", "add", "--sit", "x")).err).toContain("Did you mean --site?");
+  });
+
   test.each([
     ["MQTT_ULR", "MQTT_URL"],
     ["DATABASE_URL_FILE", "DATABASE_URL"],
