@@ -1,5 +1,5 @@
 /** Asking the gateway: JSON over fetch, with the page's session, and problems as errors in the gateway's own words. */
-import { useEffect, useState } from "hono/jsx/dom";
+import { useEffect, useRef, useState } from "hono/jsx/dom";
 import type { Stats } from "./types.ts";
 
 export const loginPath = "/login";
@@ -187,5 +187,21 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
       isGone = true;
     };
   }, [path, again, session]);
+  return state;
+}
+
+/** The page may cost a hundredth of a core: what takes long is asked for again after a hundred times as long as its answer took. */
+const restPerAnswer = 100;
+export const isRested = ({ atMs, tookMs }: { atMs: number; tookMs: number }) =>
+  performance.now() - atMs >= tookMs * restPerAnswer;
+
+/** As `useAnswer`, for what the gateway has to look for, and where `again` changes each second. */
+export function useRestedAnswer<T>(path: string, again: unknown): Asked<T> {
+  const asked = useRef({ again, atMs: 0 });
+  const last = asked.current ?? { again, atMs: 0 };
+  const state = useAnswer<T>(path, last.again);
+  const isAnswered = state.atMs > last.atMs;
+  if (again !== last.again && isAnswered && isRested(state))
+    asked.current = { again, atMs: performance.now() };
   return state;
 }

@@ -3,7 +3,7 @@ import { useRef, useState } from "hono/jsx/dom";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
-import { once, request, useActs, useAnswer, useTick } from "./api.ts";
+import { isRested, once, request, useActs, useAnswer, useTick } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -17,8 +17,6 @@ interface Made extends Device {
 
 const pageSize = 50;
 const askEveryMs = 10_000;
-/** The page may cost a hundredth of a core: the list rests a hundred times as long as its answer took. */
-const restPerAnswer = 100;
 const nameOf = ({ tenant_id: tenant, device_id: device }: Device) => `${tenant}/${device}`;
 const pathOf = (device: Device) =>
   `/admin/devices/${encodeURIComponent(device.tenant_id)}/${encodeURIComponent(device.device_id)}`;
@@ -35,10 +33,9 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   });
   const last = useRef({ atMs: 0, tookMs: 0 });
   const ticks = useTick(askEveryMs, () => {
-    const { atMs, tookMs } = last.current ?? { atMs: 0, tookMs: 0 };
     // Rows change places as devices speak: not under somebody's finger. A hundred thousand devices are not asked for at every tick.
     const isInUse = document.querySelector("#devices table:is(:hover, :focus-within)") !== null;
-    return !isInUse && performance.now() - atMs >= tookMs * restPerAnswer;
+    return !isInUse && isRested(last.current ?? { atMs: 0, tookMs: 0 });
   });
   const asked = useAnswer<ActivityPage>(`/admin/devices/activity?${query.toString()}`, `${count} ${ticks}`);
   last.current = asked;

@@ -4,7 +4,7 @@ import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
 import type { ReviewOutcome } from "../admin/review/review-queue.ts";
 import type { RejectRow } from "../admin/recent-rejects.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
-import { once, request, useAnswer, wordsOf } from "./api.ts";
+import { once, request, useAnswer, useRestedAnswer, wordsOf } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
 import { counted, countedEntries, number, shown, time } from "./words.ts";
@@ -67,7 +67,7 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
 /** A message that was kept for this reason. */
 function Example({ reason, count }: { reason: string; count: number }) {
   const query = new URLSearchParams({ reason, limit: "1" });
-  const { answer } = useAnswer<{ rows: readonly { readonly id: number }[] }>(
+  const { answer } = useRestedAnswer<{ rows: readonly { readonly id: number }[] }>(
     `/admin/quarantine?${query.toString()}`,
     count,
   );
@@ -163,13 +163,17 @@ function ReviewButtons({
   const [said, setSaid] = useState("");
   const act = async (verb: Verb, isDry: boolean) => {
     try {
-      const { matched, done, kept } = await whole(`${path}/${verb}`, { ...filter, dry_run: isDry });
+      const {
+        matched,
+        done,
+        kept,
+        why: first,
+      } = await whole(`${path}/${verb}`, { ...filter, dry_run: isDry }, (n) =>
+        setSaid(`${number(n)} so far…`),
+      );
       if (isDry) setAsked({ verb, matched });
       else setAsked(undefined);
-      const why =
-        kept[0] === undefined
-          ? ""
-          : ` ${number(kept.length)} ${kept.length === 1 ? "stays" : "stay"}: ${kept[0].why}.`;
+      const why = kept === 0 ? "" : ` ${number(kept)} ${kept === 1 ? "stays" : "stay"}: ${first}.`;
       setSaid(isDry ? "" : `${number(done)} of ${number(matched)} ${past[verb]}.${why}`);
     } catch (error) {
       setSaid(wordsOf(error));
@@ -203,19 +207,19 @@ function ReviewButtons({
 
 const past: Readonly<Record<Verb, string>> = { replay: "replayed", discard: "discarded" };
 
-/** All batches, as one outcome. */
-async function whole(path: string, selection: object): Promise<ReviewOutcome> {
-  let all: ReviewOutcome = { matched: 0, done: 0, kept: [], next: 0, up_to: 0 };
-  for (let after: number | null = 0; after !== null; after = all.next) {
-    const upTo = all.up_to === 0 ? {} : { up_to: all.up_to };
-    const one: ReviewOutcome = await request("POST", path, { ...selection, after, ...upTo });
-    all = {
-      matched: all.matched + one.matched,
-      done: all.done + one.done,
-      kept: [...all.kept, ...one.kept],
-      next: one.next,
-      up_to: one.up_to,
-    };
+/** All batches together: of what stays, how many and why the first does. @param soFar is told how many after each, for of many it takes minutes */
+async function whole(path: string, selection: object, soFar: (matched: number) => void) {
+  const all = { matched: 0, done: 0, kept: 0, why: "" };
+  let place: Pick<ReviewOutcome, "next" | "up_to"> = { next: 0, up_to: 0 };
+  while (place.next !== null) {
+    const upTo = place.up_to === 0 ? {} : { up_to: place.up_to };
+    const one: ReviewOutcome = await request("POST", path, { ...selection, after: place.next, ...upTo });
+    all.matched += one.matched;
+    all.done += one.done;
+    all.kept += one.kept.length;
+    all.why ||= one.kept[0]?.why ?? "";
+    soFar(all.matched);
+    place = one;
   }
   return all;
 }

@@ -287,6 +287,48 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(running.stats().ingest.accepted).toBe(2);
   });
 
+  test("rejects: what the gateway has to search long for is not asked again meanwhile, and is shown once it is there", async () => {
+    await open({ MODE: "DEV", STORE_REJECTS: "1" });
+    await say(telemetry("d1", 1));
+    let asks = 0;
+    const { promise: found, resolve: find } = Promise.withResolvers<void>();
+    await page.route("**/admin/quarantine?*", async (route) => {
+      asks++;
+      await found;
+      await route.continue();
+    });
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    for (const seq of [2, 3]) {
+      await say(telemetry("d1", seq));
+      await page.locator("#rejects details td", { hasText: new RegExp(`^${seq}$`) }).waitFor();
+    }
+    expect(asks).toBe(1);
+    find();
+    await shows("#rejects .example", "tenant/acme/device/d1/telemetry");
+    await page.unrouteAll({ behavior: "wait" });
+  });
+
+  test("rejects: of many that were kept it is said how many were looked at so far", async () => {
+    await open();
+    await say(telemetry("d1", 1));
+    const { promise: end, resolve: finish } = Promise.withResolvers<void>();
+    await page.route("**/admin/quarantine/replay", async (route) => {
+      const { after } = route.request().postDataJSON() as { after: number };
+      const isLast = after > 0;
+      if (isLast) await end;
+      const kept = [{ id: after + 1, why: "UNREGISTERED_DEVICE" }];
+      await route.fulfill({ json: { matched: 200, done: 199, kept, next: isLast ? null : 200, up_to: 400 } });
+    });
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    await page.getByRole("button", { name: "Replay…" }).click();
+    await shows("#rejects", "200 so far…");
+    finish();
+    await shows("#rejects", "Replay 400 kept messages");
+    await page.getByRole("button", { name: "Yes, replay" }).click();
+    await shows("#rejects", "398 of 400 replayed. 2 stay: UNREGISTERED_DEVICE.");
+    await page.unrouteAll({ behavior: "wait" });
+  });
+
   test("rejects: a reason has its devices, however many others were rejected later for another one", async () => {
     await open();
     await say(telemetry("odd", 1, { seq: 1.5 }));
