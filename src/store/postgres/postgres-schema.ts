@@ -148,6 +148,9 @@ const watched = `with partitions(oid) as ${partitions},
 export const whyUntold = `${watched} select case
     when exists (select from pg_subscription_rel where srrelid in (select oid from watched))
       then 'a logical subscription fills device_registry or app_settings, which tells no change'
+    when exists (select from pg_namespace where nspname = 'pglogical')
+        and exists (select from pg_replication_origin where roname like 'pgl\\_%')
+      then 'a subscription of pglogical may fill device_registry or app_settings, which tells no change'
     when current_setting('session_replication_role') = 'replica'
       then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
     when (select count(*) from pg_trigger

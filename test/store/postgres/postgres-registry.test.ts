@@ -278,7 +278,12 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     unwatch = createPostgresRegistry({ db: there, log }).watch(heard.watcher);
     await until(() => warnings.some((reason) => reason.includes("a logical subscription fills")));
     expect(heard.calls).not.toContain("restored");
+    // What a subscription of pglogical leaves in the catalogue; which tables it fills, not every role may ask.
+    await subscriber?.unsafe("create schema pglogical; select pg_replication_origin_create('pgl_a_b_c')");
     await subscriber?.unsafe("drop subscription s");
+    await until(() => warnings.some((reason) => reason.includes("a subscription of pglogical may fill")));
+    expect(heard.calls).not.toContain("restored");
+    await subscriber?.unsafe("select pg_replication_origin_drop('pgl_a_b_c'); drop schema pglogical");
     await until(() => heard.calls.includes("restored"));
     await subscriber?.unsafe("alter role postgres set session_replication_role = replica");
     await subscriber?.unsafe(
