@@ -38,7 +38,7 @@ const shareOfDeadline = 0.6;
  * can change its table before the trial ends. But for the rights to it, which can be taken at any time: so if any are lacking (42501,
  * which a row's own fault may be called, too) one that has passed of each set of tables must pass again after each round, or
  * nothing has passed. A cancel (57014) says nothing about later entries. That a partition is missing PostgreSQL tells without the key if
- * the role may not read the table, or a policy binds it: then the key is looked up.
+ * the role may not read the table, or a policy binds it: then the key is looked up. Before 13 it tells the table in its message alone.
  */
 const block = `do $block$
 declare
@@ -71,6 +71,9 @@ begin
       exception when others or assert_failure or query_canceled then
         get stacked diagnostics code = returned_sqlstate, message = message_text, detail = pg_exception_detail,
           relation = table_name, rule = constraint_name;
+        if code = '23514' and rule = '' and relation = '' and current_setting('server_version_num')::int < 130000 then
+          relation := coalesce(substring(message from '\\m(?:raw|quarantine)_events\\M'), '');
+        end if;
         if code = '23514' and rule = '' and detail = '' then
           detail := coalesce(pg_get_partkeydef(to_regclass(quote_ident(relation))), '');
         end if;
