@@ -41,7 +41,7 @@ export function advanced(base: Position, settled: Outcome, last: number, skipped
  * What became of the first `count` entries of the delivery.
  * @throws if the totals do not add up: another gateway writes under the same epoch
  */
-export function outcomeOf(before: Totals, after: Totals, count: number): Outcome {
+export function outcomeBetween(before: Totals, after: Totals, count: number): Outcome {
   const outcome = {
     delivered: after.delivered - before.delivered,
     ignored: after.ignored - before.ignored,

@@ -81,7 +81,7 @@ function wireOf(
         includeTopicAuthorizedOperations: true,
       };
       const ask = () => cluster.sendRequest(API.METADATA, request);
-      const { clusterId, topics } = await call(ask, (error) => ({ topic: refusedOf(error, names) }));
+      const { clusterId, topics } = await call(ask, (error) => ({ topic: refusedTopics(error, names) }));
       const byName = new Map(topics.map((topic) => [topic.name, topic]));
       return {
         clusterId: clusterId ?? "",
@@ -264,7 +264,7 @@ function wireOf(
 const omitted = -2_147_483_648;
 
 /** Of the topics that were asked for, those that the answer's error is about. */
-function refusedOf({ errorCode, response }: KafkaTSApiError, names: readonly string[]): string {
+function refusedTopics({ errorCode, response }: KafkaTSApiError, names: readonly string[]): string {
   const { topics = [] } = (response ?? {}) as Partial<Metadata>;
   const refused = topics.flatMap((topic) => (topic.errorCode === errorCode ? (topic.name ?? []) : []));
   return (refused.length > 0 ? refused : names).join(" and ");

@@ -9,7 +9,7 @@ import { isFor, type Entry } from "../core/entry.ts";
 import { KnownPositions } from "../core/known-positions.ts";
 import {
   advanced,
-  outcomeOf,
+  outcomeBetween,
   refusedOf,
   replacedBy,
   positionOf,
@@ -101,7 +101,7 @@ export function createTablesSink(store: TablesStore): Sink {
     async deliver(delivery) {
       const commit = committerOf(delivery);
       const position = await (store.deliver?.(delivery, commit) ?? commit(delivery.entries, delivery.aside));
-      return outcomeOf(delivery.before, position.totals, delivery.entries.length);
+      return outcomeBetween(delivery.before, position.totals, delivery.entries.length);
     },
     probe: () => store.probe(),
     ...(store.remedy !== undefined && { remedy: store.remedy }),
@@ -141,7 +141,7 @@ function planOf({ name, delivery, entries, refusals, base }: PlanParts): Plan {
         refused: refused.length,
       };
       const after = advanced(base, settled, last, before.skipped);
-      outcomeOf(before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
+      outcomeBetween(before, after.totals, last - (delivery.entries[0]?.seq ?? last) + 1);
       const isStored = fresh.length === 0;
       return {
         after: isStored ? base : after,

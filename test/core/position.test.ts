@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   advanced,
-  outcomeOf,
+  outcomeBetween,
   positionOf,
   refusedOf,
   replacedBy,
@@ -23,9 +23,9 @@ test("what was advanced by is what became of the entries, and any other number o
       const after = advanced(before, settled, seq + 1, skipped);
       expect(after).toMatchObject({ epoch: "e", seq: seq + 1, totals: { skipped } });
       expect(advanced(after, settled, seq, skipped).seq).toBe(seq + 1);
-      expect(outcomeOf(before.totals, after.totals, sumOf(settled))).toEqual(settled);
+      expect(outcomeBetween(before.totals, after.totals, sumOf(settled))).toEqual(settled);
       for (const by of [-1, 1])
-        expect(() => outcomeOf(before.totals, after.totals, sumOf(settled) + by)).toThrow(
+        expect(() => outcomeBetween(before.totals, after.totals, sumOf(settled) + by)).toThrow(
           "does another gateway",
         );
     }),

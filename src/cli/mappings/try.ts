@@ -67,11 +67,11 @@ export async function tryMessage(
   const lineOf = lineProtocol(config, false);
   const types = tablesOf(config.influx.tables);
   const outcomes = parts.map((part) => {
-    if (!isPending(part)) return outcomeOf(part, false, lineOf, types);
+    if (!isPending(part)) return outcomeOfPart(part, false, lineOf, types);
     const answer = typeof answers === "string" ? "unavailable" : (answers.get(part.key) ?? null);
     const entry = judge.resume(part, answer);
     const known = typeof answers === "string" ? { ...entry, detail: answers } : entry;
-    return outcomeOf(known, part.siteId === null, lineOf, types);
+    return outcomeOfPart(known, part.siteId === null, lineOf, types);
   });
   const { topic } = tried;
   return { topic, mapping: mappingOf(isOwnTopic(topic) ? undefined : routeOf(topic)), outcomes };
@@ -97,7 +97,7 @@ function mappingOf(route: Route | undefined): TryResult["mapping"] {
   return { topic: topic.text, line, proof };
 }
 
-function outcomeOf(
+function outcomeOfPart(
   entry: Entry,
   isOfRegistry: boolean,
   lineOf: Format,

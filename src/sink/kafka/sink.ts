@@ -11,7 +11,7 @@ import { KnownPositions } from "../../core/known-positions.ts";
 import { explain } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
 import { createPace } from "../../core/pace.ts";
-import { advanced, outcomeOf, refusedOf } from "../../core/position.ts";
+import { advanced, outcomeBetween, refusedOf } from "../../core/position.ts";
 import {
   sinkKind,
   type Delivery,
@@ -154,7 +154,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       const ignored = fresh.length - wanted.length - refused.length;
       const settled = { delivered: wanted.length, ignored, refused: refused.length };
       const after = advanced(base, settled, last, before.skipped);
-      const outcome = outcomeOf(before, after.totals, entries.length);
+      const outcome = outcomeBetween(before, after.totals, entries.length);
       if (fresh.length === 0) return outcome;
       const loads = packer.pack(wanted, at);
       const faults = await at.produce(loads, settings.compression);
