@@ -71,7 +71,7 @@ export interface Gateway {
 const stopGraceMs = 10_000;
 const saveCacheEveryMs = 10_000;
 /** What the backlog of one device may take of the spool at once, and what devices never seen before, while they cannot be looked up. */
-const spoolShareMax = 1 / 4;
+const backlogShareMax = 1 / 4;
 
 export interface GatewayOptions {
   readonly config: Config;
@@ -109,7 +109,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     policy: policy.get,
     auth: cache,
     requireToken: config.judge.requireToken,
-    backlogBytesMax: config.spool.bytesMax * spoolShareMax,
+    backlogBytesMax: config.spool.bytesMax * backlogShareMax,
     clock,
     routeOf,
   });
@@ -133,7 +133,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     log,
     lingerMs: config.spool.lingerMs,
     bytesMax: memory.intakeBytes,
-    deferredBytesMax: config.spool.bytesMax * spoolShareMax,
+    deferredBytesMax: config.spool.bytesMax * backlogShareMax,
     isStranger: ({ tenantId, deviceId }) => !cache.has(tenantId, deviceId) && !cache.mayLack(),
     resolve: ({ tenantId, deviceId, siteId }, done) => lookup.resolve(tenantId, deviceId, siteId, done),
     append(entries, record) {
