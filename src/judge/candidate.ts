@@ -12,7 +12,7 @@ import { isObject } from "../core/text/is-object.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { mayNameSecret } from "./secret-names.ts";
 import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";
-import { hide, namedIn, rawPayload, rawText, readable } from "./scrub.ts";
+import { hide, namedIn, wrapRaw, unwrapRaw, readable } from "./scrub.ts";
 import type { Proof } from "./mapping/spec.ts";
 import { Address, addresses } from "../core/address.ts";
 import { addressFor, addressIn, storableTopic } from "./topic.ts";
@@ -149,7 +149,7 @@ export function fromReject(entry: Reject): Candidate {
   const retained = reason === "RETAINED_WITHOUT_TIME";
   const address = namedBy(entry) ?? undefined;
   const from = { address, speaker: address?.deviceId ? address : undefined };
-  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(rawText(payload)), retained });
+  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(unwrapRaw(payload)), retained });
 }
 
 /** Who spoke, of a topic that is not in our form: the source or a mapping named the device when the message came. null: nobody did. */
@@ -232,8 +232,8 @@ function payloadOf(candidate: Candidate): string {
   if (candidate.raw !== null) return forReplay(redact(candidate.raw, candidate.token, mayNameSecret));
   if (candidate.text !== null) return redact(candidate.text, candidate.token, mayNameSecret);
   if (candidate.isOversize)
-    return rawPayload(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
-  return rawPayload(blankedIfJson(readable(candidate.bytes)));
+    return wrapRaw(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
+  return wrapRaw(blankedIfJson(readable(candidate.bytes)));
 }
 
 /** Blanks secrets in a payload that is JSON but cannot be stored as JSON (U+0000, no object). */

@@ -132,13 +132,13 @@ export function legible(text: string): string {
  * Wraps a payload that is no JSON object in one: the scrubbed text as `_raw`, and the full length as `_bytes` if the
  * text is only the beginning.
  */
-export function rawPayload(text: string, bytes?: number): string {
+export function wrapRaw(text: string, bytes?: number): string {
   const shown = scrub(legible(text)).replaceAll("\0", "\uFFFD").toWellFormed();
   return JSON.stringify(bytes === undefined ? { _raw: shown } : { _raw: shown, _bytes: bytes });
 }
 
-/** The text that `rawPayload` wrapped, or the payload itself if it is not wrapped. */
-export function rawText(payload: string): string {
+/** The text in such an object; the payload itself if it is none. */
+export function unwrapRaw(payload: string): string {
   if (!payload.startsWith('{"_raw":')) return payload;
   const { _raw: raw, _bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;
   return typeof raw === "string" && Object.keys(rest).length === 0 ? raw : payload;

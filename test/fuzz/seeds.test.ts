@@ -1,7 +1,7 @@
 /** What the fuzz has found, each as the smallest message that shows it. */
 import { describe, expect, test } from "bun:test";
 import { redact } from "../../src/judge/redact.ts";
-import { rawPayload } from "../../src/judge/scrub.ts";
+import { wrapRaw } from "../../src/judge/scrub.ts";
 import { aBody, aMessage, aToken } from "../kit/builders.ts";
 import { court, dev, entryOf, pendingOf, withoutDevice } from "../judge/court.ts";
 
@@ -55,10 +55,10 @@ describe("a token never leaves memory", () => {
   });
 
   test("text that is cut off loses the whole of a quoted token, spaces and all", () => {
-    expect(rawPayload('{"provision_token":"a token with \\" spaces","a":1')).toBe(
+    expect(wrapRaw('{"provision_token":"a token with \\" spaces","a":1')).toBe(
       JSON.stringify({ _raw: '{"provision_token":"***","a":1' }),
     );
-    expect(rawPayload('{"provision_token":"a token with sp')).not.toContain("token with");
+    expect(wrapRaw('{"provision_token":"a token with sp')).not.toContain("token with");
   });
 
   test("UTF-16 is searched as what it spells", () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { aToken } from "../kit/builders.ts";
 import { redact } from "../../src/judge/redact.ts";
-import { rawPayload, rawText, scrub } from "../../src/judge/scrub.ts";
+import { wrapRaw, unwrapRaw, scrub } from "../../src/judge/scrub.ts";
 
 describe("redact", () => {
   test.each([
@@ -233,11 +233,11 @@ describe("text that is not JSON", () => {
   test("is kept as one line of JSON that PostgreSQL takes, and found again", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
-        const kept = rawPayload(text);
+        const kept = wrapRaw(text);
         expect(kept).not.toMatch(/[\r\n]|\\u0000|\\ud[89a-f]/);
-        expect(rawText(kept)).toBe((JSON.parse(kept) as { _raw: string })._raw);
+        expect(unwrapRaw(kept)).toBe((JSON.parse(kept) as { _raw: string })._raw);
       }),
     );
-    expect(rawText('{"_raw":"x","site_id":"lab-1"}')).toBe('{"_raw":"x","site_id":"lab-1"}');
+    expect(unwrapRaw('{"_raw":"x","site_id":"lab-1"}')).toBe('{"_raw":"x","site_id":"lab-1"}');
   });
 });

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import postgres from "postgres";
 import { decodeText } from "../../src/judge/decode.ts";
 import { redact } from "../../src/judge/redact.ts";
-import { rawPayload } from "../../src/judge/scrub.ts";
+import { wrapRaw } from "../../src/judge/scrub.ts";
 import { nestingMax, unstorable } from "../../src/judge/unstorable.ts";
 import { isRejection } from "../../src/judge/verdict.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
@@ -81,7 +81,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
         `{"a":${long},"b":${fragment},"c":${long}}`,
       ]) {
         if (unstorable(written) === null) expect(await takes(written)).toBe(true);
-        else expect(await takes(rawPayload(written))).toBe(true);
+        else expect(await takes(wrapRaw(written))).toBe(true);
         expect([written, isTooDeep(written)]).toEqual([written, depthOf(JSON.parse(written)) > nestingMax]);
       }
     },
@@ -104,7 +104,7 @@ describe.skipIf(unavailable !== "")(`a real PostgreSQL ${unavailable}`, () => {
     );
     await fc.assert(
       fc.asyncProperty(text, async (any) => {
-        const kept = isRejection(decodeText(any)) ? rawPayload(any) : redact(any, undefined);
+        const kept = isRejection(decodeText(any)) ? wrapRaw(any) : redact(any, undefined);
         expect(await takes(kept)).toBe(true);
       }),
       { numRuns: 300 },

@@ -2,7 +2,7 @@
 import { systemClock } from "../../core/clock.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { quarantineSpec } from "../../admin/review/quarantine-rows.ts";
-import { rawText } from "../../judge/scrub.ts";
+import { unwrapRaw } from "../../judge/scrub.ts";
 import { command, type CommandGroup, type Context, moment, toggle, UsageError, string } from "../command.ts";
 import { configured } from "../configuration.ts";
 import { openConfiguredStore } from "../configured-store.ts";
@@ -73,7 +73,7 @@ async function quarantined(
   const row = await remoteQueue(context, asked, quarantineSpec).show(Number(id));
   if (row === undefined) throw new UsageError(`there is no row ${id} in the quarantine`);
   const text = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
-  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(rawText(text)) };
+  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(unwrapRaw(text)) };
 }
 
 async function findIn(context: Context, ids: readonly DeviceId[]): Promise<readonly DeviceAuth[]> {

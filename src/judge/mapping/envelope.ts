@@ -7,7 +7,7 @@
  */
 import { rawJson } from "../../core/text/json-digits.ts";
 import { endOfString, endOfValue, skipBlank } from "../../core/text/json-scan.ts";
-import { rawPayload } from "../scrub.ts";
+import { wrapRaw } from "../scrub.ts";
 import { isUsual, type Instant } from "../timestamp.ts";
 import type { Gathered } from "./gather.ts";
 
@@ -67,7 +67,7 @@ export function keptOf(payload: string): { readonly text: string; readonly raw: 
  */
 export function forReplay(raw: string): string {
   if (raw.startsWith("{")) return raw;
-  return rawPayload(raw.startsWith('"') ? String(JSON.parse(raw)) : raw);
+  return wrapRaw(raw.startsWith('"') ? String(JSON.parse(raw)) : raw);
 }
 
 /** JSON in which whole numbers beyond 2^53 have all their digits. */
