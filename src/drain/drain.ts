@@ -288,8 +288,7 @@ export class Drain {
   /** @returns how long to wait */
   #failed(error: unknown, maxMs?: number): number {
     const log = this.#stop.signal.aborted ? undefined : this.#log;
-    const options = { cannot: "go on", log, random: this.#random };
-    return this.#trouble.begins(error, maxMs === undefined ? options : { ...options, maxMs });
+    return this.#trouble.begins(error, { cannot: "go on", log, random: this.#random, maxMs });
   }
 
   #warnOfSkipped(before: number): void {

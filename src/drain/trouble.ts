@@ -24,7 +24,7 @@ export class Trouble {
   /** One more try failed. @param cannot what, for the log @returns how long to wait */
   begins(
     error: unknown,
-    options: { cannot: string; log: Log | undefined; random: () => number; maxMs?: number },
+    options: { cannot: string; log: Log | undefined; random: () => number; maxMs?: number | undefined },
   ): number {
     const { cannot, log, random, maxMs = backoffMaxMs } = options;
     const outage = error instanceof Outage ? error : new Outage(explain(error));
