@@ -8,7 +8,7 @@ import { appendFile, rename, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import type { Clock, Timer } from "../core/clock.ts";
-import { type HistogramStats, percentileMs } from "../core/histogram.ts";
+import { type HistogramStats, type Percentiles, percentilesOf } from "../core/histogram.ts";
 import type { Measurements } from "./measurements.ts";
 
 const percentiles = z.object({ p50: z.number().nullable(), p99: z.number().nullable() }).readonly();
@@ -28,7 +28,6 @@ export const sampleSchema = z
   })
   .readonly();
 export type Sample = z.infer<typeof sampleSchema>;
-export type Percentiles = z.infer<typeof percentiles>;
 
 export interface History {
   /** Oldest first, at most a day. */
@@ -124,6 +123,5 @@ function between(before: HistogramStats | undefined, now: HistogramStats): Perce
   const counts = now.counts.map((n, i) => n - (before?.counts[i] ?? 0));
   const count = counts.reduce((sum, n) => sum + n, 0);
   if (count === 0) return null;
-  const stats = { counts, count, sumSeconds: 0 };
-  return { p50: percentileMs(stats, 0.5), p99: percentileMs(stats, 0.99) };
+  return percentilesOf({ counts, count, sumSeconds: 0 });
 }

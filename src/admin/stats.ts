@@ -4,7 +4,7 @@
  * `balanced` compares counts that are kept apart: what came in with what became of it, the intake's with the spool's, and
  * each sink's with what it was offered.
  */
-import { type Histogram, percentileMs } from "../core/histogram.ts";
+import { percentilesOf } from "../core/histogram.ts";
 import { logLinesLost } from "../core/log/log.ts";
 import type { SinkStats } from "../core/sink.ts";
 import type { Drain } from "../drain/drain.ts";
@@ -97,7 +97,7 @@ function ingestStats({ books, ingest, policy }: ViewedParts): IngestStats {
     telemetry_without_metrics: books.withoutMetrics(open),
     held: ingest.held,
     held_reason: ingest.heldReason,
-    latency_ms: percentiles(ingest.latency),
+    latency_ms: percentilesOf(ingest.latency.stats()),
     settings_mistakes: policy.mistakes(),
     since_start: books.sinceStart(open),
   };
@@ -107,15 +107,9 @@ function sinkStats(parts: ViewedParts, stats: SinkStats, drain: Drain): SinkView
   return {
     ...stats,
     oldest_age_seconds: oldestAgeSeconds(parts, stats.waiting),
-    latency_ms: percentiles(drain.latency),
+    latency_ms: percentilesOf(drain.latency.stats()),
     ...drain.sink.stats?.(),
   };
-}
-
-/** Since the start, as fine as the buckets are. */
-function percentiles(latency: Histogram): { readonly p50: number | null; readonly p99: number | null } {
-  const stats = latency.stats();
-  return { p50: percentileMs(stats, 0.5), p99: percentileMs(stats, 0.99) };
 }
 
 /** Of the last `waiting` entries of the spool. */

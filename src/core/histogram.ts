@@ -46,8 +46,18 @@ function bucketOf(ms: number): number {
   return bucket;
 }
 
+export interface Percentiles {
+  readonly p50: number | null;
+  readonly p99: number | null;
+}
+
+/** In ms, as fine as the buckets are. */
+export function percentilesOf(stats: HistogramStats): Percentiles {
+  return { p50: percentileMs(stats, 0.5), p99: percentileMs(stats, 0.99) };
+}
+
 /** The least bound that at least this share (0 to 1) of the observations lie within, in ms; null: there are none, or they lie beyond all bounds. */
-export function percentileMs({ counts, count }: HistogramStats, share: number): number | null {
+function percentileMs({ counts, count }: HistogramStats, share: number): number | null {
   if (count === 0) return null;
   let seen = 0;
   const bucket = counts.findIndex((n) => (seen += n) >= share * count);

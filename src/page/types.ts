@@ -2,7 +2,7 @@
  * What the page reads of the gateway's answers: the types of the parts that make them, and what of /stats these leave open.
  * /openapi.json describes the answers whole.
  */
-import type { Percentiles } from "../admin/history.ts";
+import type { Percentiles } from "../core/histogram.ts";
 import type { IngestStats, SpoolStats, Stats as GatewayStats } from "../admin/measurements.ts";
 import type { SinkStats } from "../core/sink.ts";
 
