@@ -25,7 +25,7 @@ import { createSpeakers, speakerText } from "../src/core/text/speaker-text.ts";
 import { addressIn } from "../src/judge/topic.ts";
 import { parkedMax } from "../src/intake/ingest.ts";
 import { DeviceAuthCache } from "../src/registry/auth-cache.ts";
-import { grammarOf } from "../src/sink/influx/api.ts";
+import { grammarOf } from "../src/sink/influx/grammar.ts";
 import { createCollisions } from "../src/sink/influx/collisions.ts";
 import { encodeLine } from "../src/sink/influx/line.ts";
 import { planFor, plansMax } from "../src/sink/influx/plan.ts";

@@ -2,8 +2,8 @@
 import { type Entry, nanoseconds, telemetryOf } from "../../src/core/entry.ts";
 import { decodeGroup, encodeGroup } from "../../src/spool/codec.ts";
 import { quarantineRows, rawRows } from "../../src/store/postgres/copy.ts";
-import { grammarOf } from "../../src/sink/influx/api.ts";
-import { encodeLine, textOf, type Grammar, type Table } from "../../src/sink/influx/line.ts";
+import { grammarOf, type Grammar } from "../../src/sink/influx/grammar.ts";
+import { encodeLine, textOf, type Table } from "../../src/sink/influx/line.ts";
 import { Unwritable } from "../../src/sink/influx/names.ts";
 import { countRejects } from "../../src/store/rows.ts";
 import { type FieldValue, parseLine } from "../kit/lineparser.ts";

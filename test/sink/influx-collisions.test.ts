@@ -1,7 +1,7 @@
 /** No reading takes another's place: what a window remembers, and how far it moves a reading. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { grammarOf } from "../../src/sink/influx/api.ts";
+import { grammarOf } from "../../src/sink/influx/grammar.ts";
 import { createCollisions, type Shifts } from "../../src/sink/influx/collisions.ts";
 import { printOfText } from "../../src/sink/influx/print.ts";
 import { createSeries, seriesMax } from "../../src/sink/influx/series.ts";

@@ -2,20 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";
-import { grammarOf } from "../../src/sink/influx/api.ts";
-import {
-  encodeLine,
-  textOf,
-  type Column,
-  type ColumnType,
-  type Grammar,
-  type Table,
-} from "../../src/sink/influx/line.ts";
+import { grammarOf } from "../../src/sink/influx/grammar.ts";
+import { encodeLine, textOf, type Column, type ColumnType, type Table } from "../../src/sink/influx/line.ts";
 import { escapeName, Unwritable } from "../../src/sink/influx/names.ts";
 import { event } from "../contract/entries.ts";
 import { parseLine, parseLines } from "../kit/lineparser.ts";
 
-const grammar: Grammar = grammarOf("v3", true, false);
+const grammar = grammarOf("v3", true, false);
 const integers = new Set(["seq", "rssi_dbm"]);
 
 /** A table whose columns are believed to have the types in `types`. */

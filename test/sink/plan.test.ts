@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { Address } from "../../src/core/address.ts";
 import { silentLog } from "../../src/core/log/log.ts";
 import { createShelf } from "../../src/judge/form-shelf.ts";
-import { grammarOf } from "../../src/sink/influx/api.ts";
+import { grammarOf } from "../../src/sink/influx/grammar.ts";
 import { encodeLine, textOf } from "../../src/sink/influx/line.ts";
 import { Unwritable } from "../../src/sink/influx/names.ts";
 import { plansMax } from "../../src/sink/influx/plan.ts";

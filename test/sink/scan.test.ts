@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";
 import { silentLog } from "../../src/core/log/log.ts";
-import { grammarOf } from "../../src/sink/influx/api.ts";
+import { grammarOf } from "../../src/sink/influx/grammar.ts";
 import { createBody } from "../../src/sink/influx/scan.ts";
 import { createSeries } from "../../src/sink/influx/series.ts";
 import { createTypeMap } from "../../src/sink/influx/types.ts";

@@ -1,7 +1,7 @@
 /** A series hangs off its device's address: what is found there is that of this cache, table and site, and no longer than the cache has it. */
 import { expect, test } from "bun:test";
 import { Address } from "../../src/core/address.ts";
-import { grammarOf } from "../../src/sink/influx/api.ts";
+import { grammarOf } from "../../src/sink/influx/grammar.ts";
 import type { Table } from "../../src/sink/influx/line.ts";
 import { Unwritable } from "../../src/sink/influx/names.ts";
 import { createSeries, type KnownSeries, seriesMax } from "../../src/sink/influx/series.ts";

@@ -5,7 +5,7 @@ import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { isoOf } from "../../core/text/iso.ts";
 import { silentLog } from "../../core/log/log.ts";
-import { grammarOf } from "../../sink/influx/api.ts";
+import { grammarOf } from "../../sink/influx/grammar.ts";
 import { createEncoding } from "../../sink/influx/encoding.ts";
 import { textOf } from "../../sink/influx/line.ts";
 import { createLines, type Making } from "../../sink/influx/lines.ts";

@@ -9,8 +9,6 @@
  * are written to only if INFLUXDB_API names them, which makes the tenant a tag; found by `auto`, or behind another name,
  * they are an alarm.
  */
-import type { Grammar } from "./line.ts";
-import { earliestMs } from "./time.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Http } from "./http.ts";
 
@@ -51,23 +49,6 @@ export function writePath(kind: ApiKind, database: string, org: string): string 
   if (kind === "questdb") return "/api/v2/write?precision=ns";
   if (kind === "victoriametrics") return "/write?precision=ns";
   return `/api/v2/write?org=${encodeURIComponent(org)}&bucket=${name}&precision=ns`;
-}
-
-/** QuestDB's own list; beyond 127 characters a name is refused too. */
-const questName = /[./\\%:*'"()\-,?+~\p{Cc}\ufeff]|^timestamp$|^.{128}/iu;
-
-/** What the server can hold. A string may have a line feed only if the server is `proven`, for others split bodies there. */
-export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: boolean): Grammar {
-  return {
-    tenantTag,
-    lineFeed: proven && !isWithoutDatabases(kind),
-    texts: kind !== "victoriametrics",
-    integers: kind !== "victoriametrics",
-    badName: kind === "questdb" ? questName : null,
-    caseless: kind === "questdb",
-    fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
-    stepNs: kind === "victoriametrics" ? 1_000_000 : kind === "questdb" ? 1_000 : 1,
-  };
 }
 
 /** Identifies the server by its answer to `/ping`, which wants a token on 3 alone, so that a 401 means 3. Null if it is unknown. */

@@ -9,7 +9,7 @@ import { Outage } from "../../core/outage.ts";
 import { bodyOf, type Line } from "./line.ts";
 import type { Delivery, Outcome, Refusal } from "../../core/sink.ts";
 import type { Verdict } from "./answer.ts";
-import { grammarOf } from "./api.ts";
+import { grammarOf } from "./grammar.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import { createLines, type Lines, type LinesOptions } from "./lines.ts";

@@ -8,6 +8,7 @@
  * integer or the column is believed to be one. A value that its column is believed not to take gets a line all the same
  * (`misfit`): the belief may be old or about another shard, and only the server refuses a value for its type.
  */
+import type { Grammar } from "./grammar.ts";
 import { isExact, isInt64, isWhole, sourceOf } from "./digits.ts";
 import { seriesText, Unwritable } from "./names.ts";
 import type { Slot } from "./slot.ts";
@@ -74,26 +75,6 @@ export interface Made extends Line {
   readonly names: readonly string[];
   /** Of its fields as they are written, if it is at hand (print.ts). */
   readonly print?: number;
-}
-
-/** What a server can hold of an event. */
-export interface Grammar {
-  /** The tenant is the first tag, for databases that tenants share. */
-  readonly tenantTag: boolean;
-  /** A string may have a line feed. InfluxDB reads it exactly; whatever reads line by line would write another series. */
-  readonly lineFeed: boolean;
-  /** Text is kept. VictoriaMetrics stores it as 0, so it is left out there. */
-  readonly texts: boolean;
-  /** Integers beyond 2^53 are kept. */
-  readonly integers: boolean;
-  /** Field names that only this server refuses. */
-  readonly badName: RegExp | null;
-  /** Field names that differ only in case are one column. */
-  readonly caseless: boolean;
-  /** The earliest time it takes. */
-  readonly fromMs: number;
-  /** Two times are one for it if they are less than this apart, in ns. */
-  readonly stepNs: number;
 }
 
 export const textOf = ({ series, fields, ms, ns }: Line): string =>

@@ -4,15 +4,8 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Entry } from "../../core/entry.ts";
-import {
-  encodeLine,
-  textOf,
-  type Grammar,
-  type Line,
-  type Made,
-  type Table,
-  type TypeHints,
-} from "./line.ts";
+import type { Grammar } from "./grammar.ts";
+import { encodeLine, textOf, type Line, type Made, type Table, type TypeHints } from "./line.ts";
 import { namesIn, Unwritable } from "./names.ts";
 import { printOfText } from "./print.ts";
 import type { Refusal } from "../../core/sink.ts";

@@ -18,7 +18,8 @@
 import { Outage } from "../../core/outage.ts";
 import type { Some, Verdict } from "./answer.ts";
 import type { Shifts } from "./collisions.ts";
-import { moved, rewritten, type ColumnType, type Grammar, type Line } from "./line.ts";
+import type { Grammar } from "./grammar.ts";
+import { moved, rewritten, type ColumnType, type Line } from "./line.ts";
 import { inTwo, isAbout, parted, quotesAll, typeIn, type TypeSuspicion } from "./suspects.ts";
 
 /** What is known of a batch of one database of which some entries are not settled. */

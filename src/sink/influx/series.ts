@@ -7,7 +7,8 @@
  */
 import type { Address, Found } from "../../core/address.ts";
 import type { Entry } from "../../core/entry.ts";
-import { newSeries, type Grammar, type Series, type Table } from "./line.ts";
+import type { Grammar } from "./grammar.ts";
+import { newSeries, type Series, type Table } from "./line.ts";
 import type { KnownColumn } from "./types.ts";
 import type { Slot } from "./slot.ts";
 import { textOfWords, inWords, type Words } from "./words.ts";

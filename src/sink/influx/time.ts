@@ -1,13 +1,11 @@
 /** The time of an event as a database can hold it. */
 import type { Entry } from "../../core/entry.ts";
-import type { Grammar } from "./line.ts";
+import type { Grammar } from "./grammar.ts";
 import { Unwritable } from "./names.ts";
 
-/** The years that 64-bit nanoseconds can hold begin in 1677. */
-export const earliestMs = -9_223_372_036_853;
 /**
- * They end on 2262-04-11 at 23:47:16. InfluxDB 3 divides time into pieces of ten minutes, and a point in the last,
- * incomplete one kills its write-ahead log for good half an hour later: nothing of it may be sent.
+ * The years that 64-bit nanoseconds can hold end on 2262-04-11 at 23:47:16. InfluxDB 3 divides time into pieces of ten minutes, and a
+ * point in the last, incomplete one kills its write-ahead log for good half an hour later: nothing of it may be sent.
  */
 export const endMs = Date.UTC(2262, 3, 11, 23, 40);
 

@@ -1,0 +1,40 @@
+/** What a server can hold of an event, by its kind. */
+import { isWithoutDatabases, type ApiKind } from "./api.ts";
+
+export interface Grammar {
+  /** The tenant is the first tag, for databases that tenants share. */
+  readonly tenantTag: boolean;
+  /** A string may have a line feed. InfluxDB reads it exactly; whatever reads line by line would write another series. */
+  readonly lineFeed: boolean;
+  /** Text is kept. VictoriaMetrics stores it as 0, so it is left out there. */
+  readonly texts: boolean;
+  /** Integers beyond 2^53 are kept. */
+  readonly integers: boolean;
+  /** Field names that only this server refuses. */
+  readonly badName: RegExp | null;
+  /** Field names that differ only in case are one column. */
+  readonly caseless: boolean;
+  /** The earliest time it takes. */
+  readonly fromMs: number;
+  /** Two times are one for it if they are less than this apart, in ns. */
+  readonly stepNs: number;
+}
+
+/** The years that 64-bit nanoseconds can hold begin in 1677. */
+const earliestMs = -9_223_372_036_853;
+/** QuestDB's own list; beyond 127 characters a name is refused too. */
+const questName = /[./\\%:*'"()\-,?+~\p{Cc}\ufeff]|^timestamp$|^.{128}/iu;
+
+/** What the server can hold. A string may have a line feed only if the server is `proven`, for others split bodies there. */
+export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: boolean): Grammar {
+  return {
+    tenantTag,
+    lineFeed: proven && !isWithoutDatabases(kind),
+    texts: kind !== "victoriametrics",
+    integers: kind !== "victoriametrics",
+    badName: kind === "questdb" ? questName : null,
+    caseless: kind === "questdb",
+    fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
+    stepNs: kind === "victoriametrics" ? 1_000_000 : kind === "questdb" ? 1_000 : 1,
+  };
+}
