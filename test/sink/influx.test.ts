@@ -416,13 +416,9 @@ describe("trouble that passes", () => {
     expect((await outage(influx.deliver(events(1, 3)))).retryAfterMs).toBe(ms);
   });
 
-  test("Retry-After can be a date", async () => {
-    const clock = simulatedClock(Date.UTC(2026, 0, 1));
-    const headers = { "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT" };
-    const server = await startInflux3({ fault: () => ({ status: 503, headers }) });
-    ends.push(() => server.stop());
-    const influx = openInflux({ url: server.url }, clock);
-    ends.push(() => influx.dispose());
+  test("Retry-After can be a date, by the clock of whoever says it", async () => {
+    const headers = { date: "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT" };
+    const { influx } = await start({ fault: () => ({ status: 503, headers }) });
     expect((await outage(influx.deliver(events(1, 3)))).retryAfterMs).toBe(30_000);
   });
 
