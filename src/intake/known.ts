@@ -50,11 +50,17 @@ export class KnownMessages {
   has(message: Message): boolean {
     const { window, retained } = this.#parts;
     if (message.retained && retained.holds(message)) return true;
-    if (!message.retained && !message.dup) return this.#retries.isRetry(message);
+    if (!message.retained && !message.dup) return this.#isUnmarked(message) || this.#retries.isRetry(message);
     const key = message.redeliveryKey();
     if (key === undefined) return false;
     if (message.retained) return window.holdsContent(key);
     return window.has(key) || this.#retries.isRetry(message);
+  }
+
+  /** Without the flag a packet identifier may be a new message's: it is the same only if the bytes say when, or its number. */
+  #isUnmarked(message: Message): boolean {
+    const key = message.mayBeAgain ? message.redeliveryKey() : undefined;
+    return key !== undefined && this.#parts.window.has(key) && this.#parts.hasOwnIdentity(message);
   }
 
   /** What became of a message that is known, for its sender to be told again. */

@@ -327,6 +327,25 @@ describe("a packet delivered again", () => {
     expect(part.balanced()).toBe(true);
   });
 
+  test("is recognised without DUP among the first of a session that goes on, if it says when", () => {
+    const first = intake(kit, aRegistry());
+    first.cached.add("a");
+    const text = (body: object) => ({ payload: new TextEncoder().encode(JSON.stringify(body)) });
+    const [timed, untimed] = [aDeviceMessage(1, "a", text({ ts: 1 })), aDeviceMessage(2, "a", text({}))];
+    for (const each of [timed, untimed]) first.port.receive(each);
+    first.clock.advance(30);
+    const part = afterCrash(kit, first);
+    part.cached.add("a");
+    const early = { mayBeAgain: true };
+    part.port.receive({ ...timed, ...early });
+    part.port.receive({ ...untimed, ...early });
+    part.port.receive(aDeviceMessage(3, "a", { ...text({ ts: 1 }), ...early }));
+    part.port.receive(timed);
+    part.clock.advance(30);
+    expect(part.books.totals()).toMatchObject({ received: 6, accepted: 5, duplicate: 1 });
+    expect(part.durable).toHaveLength(4);
+  });
+
   test("does not exist for QoS 0: it is always a message of its own", () => {
     const part = intake(kit, aRegistry());
     part.cached.add("a");

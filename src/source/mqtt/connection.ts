@@ -33,7 +33,9 @@ export interface ConnectionSpec {
   readonly obsolete: readonly string[];
   /** Notes what the session has from now on, before it is asked for and again when it was answered. May throw. */
   note(filters: readonly string[]): void;
-  /** Only a session that the broker has already is wanted: else it is over with `NoSession`. */
+  /** The broker may have the session already, and give again what it gave before. */
+  readonly mayExist: boolean;
+  /** Only such a session is wanted: else it is over with `NoSession`. */
   readonly mustExist?: boolean;
   /** The message of another session that this one is a copy of; undefined: of none. */
   originalOf?(message: MqttMessage): MqttMessage | undefined;
@@ -99,7 +101,7 @@ export function openConnection(spec: ConnectionSpec): Connection {
     mayWait: (lastCall) => taking && !ended && intake.collects(lastCall),
     refuse: (error) => end(error),
   });
-  const waiting = createOutstanding();
+  const waiting = createOutstanding(spec.mayExist);
   let taking = true;
   let answered = false;
   let ended = false;

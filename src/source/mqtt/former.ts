@@ -177,6 +177,7 @@ function openSession(spec: FormerSpec, clientId: string, hooks: Hooks) {
         payloadBytesMax: () => spec.payloadBytesMax(),
         filters: memory.filtersOf(clientId),
         obsolete: [],
+        mayExist: true,
         mustExist: true,
         originalOf: (message) => hooks.originalOf(clientId, message),
         note() {},

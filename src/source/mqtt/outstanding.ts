@@ -8,7 +8,7 @@
 import type { Message } from "../../core/message.ts";
 import { redeliveryKey } from "../../core/redelivery-key.ts";
 
-/** One shape for every message of the hot path; `isDurable` is the one thing that changes. */
+/** One shape for every message of the hot path; the last two are what changes. */
 export class MqttMessage implements Message {
   readonly topic: string;
   readonly payload: Uint8Array;
@@ -19,6 +19,7 @@ export class MqttMessage implements Message {
   readonly packetId: number;
   readonly receivedMs: number;
   readonly wholeBytes: number | undefined;
+  mayBeAgain = false;
   isDurable = false;
 
   constructor(
@@ -72,11 +73,19 @@ const pubackType = 0x40;
 const pubrecType = 0x50;
 const ackBytes = 4;
 
-export function createOutstanding(): Outstanding {
+/** More can be unacknowledged of no session (packet identifiers, MQTT 5 §2.2.1). */
+const unacknowledgedMax = 65_535;
+
+/** @param goesOn the session may be one that was there: the broker then gives first what it gave before */
+export function createOutstanding(goesOn: boolean): Outstanding {
   const queue: MqttMessage[] = [];
+  let early = goesOn ? unacknowledgedMax : 0;
 
   return {
-    push: (message) => void queue.push(message),
+    push(message) {
+      message.mayBeAgain = early-- > 0;
+      queue.push(message);
+    },
     size: () => queue.length,
     takeAcks() {
       const end = queue.findIndex(({ isDurable }) => !isDurable);

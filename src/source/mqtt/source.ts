@@ -146,6 +146,7 @@ export function openMqttSource(options: MqttOptions): Source {
         filters,
         obsolete: memory.filtersOf(clientId).filter((filter) => !filters.includes(filter)),
         note: (now) => memory.note(clientId, place, now),
+        mayExist: hadSession,
         originalOf: former.originalOf,
         counted: losses.heard,
         clock,

@@ -6,7 +6,7 @@ const message = (packetId: number, qos: 1 | 2 = 1) =>
 
 describe("outstanding", () => {
   test("acknowledges nothing before the oldest message is durable", () => {
-    const queue = createOutstanding();
+    const queue = createOutstanding(false);
     const [first, second] = [message(1), message(2)];
     queue.push(first);
     queue.push(second);
@@ -18,7 +18,7 @@ describe("outstanding", () => {
   });
 
   test("answers QoS 2 with PUBREC, and encodes both bytes of the packet identifier", () => {
-    const queue = createOutstanding();
+    const queue = createOutstanding(false);
     const last = message(0xfffe, 2);
     queue.push(last);
     last.isDurable = true;
@@ -26,7 +26,7 @@ describe("outstanding", () => {
   });
 
   test("keeps order and loses none through more messages than it keeps dead slots", () => {
-    const queue = createOutstanding();
+    const queue = createOutstanding(false);
     const sent: number[] = [];
     const all: MqttMessage[] = [];
     for (let i = 1; i <= 20_000; i += 1) {

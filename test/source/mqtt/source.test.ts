@@ -245,6 +245,21 @@ describe("with a broker that knows only MQTT 3.1.1", () => {
     expect(await probeMqtt(settingsFor(port))).toContain("speaks MQTT 3.1.1");
   });
 
+  test("what aedes gives again without the DUP flag is told apart as what may come again", async () => {
+    const port = await embedded();
+    const source = sourceAt(port);
+    const intake = fakeIntake();
+    await source.start(intake);
+    await publishAll(await publisher(port), numbered(3));
+    await until("3 messages", () => intake.messages.length === 3);
+    source.reconnect();
+    await until("them again", () => intake.messages.length === 6);
+    expect(intake.messages.map(({ dup, mayBeAgain }) => [dup, mayBeAgain])).toEqual([
+      ...Array.from({ length: 3 }, () => [false, false]),
+      ...Array.from({ length: 3 }, () => [false, true]),
+    ]);
+  });
+
   test("MQTT_VERSION=5 does not fall back", async () => {
     const { source } = await running(await embedded(), { MQTT_VERSION: "5" });
     expect(source.status()).toMatchObject({ connected: false });
