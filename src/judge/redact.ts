@@ -6,6 +6,7 @@
  * reject's bytes. The usual message, with one "provision_token" and no other secret, costs two slices.
  */
 import { isObject } from "../core/text/is-object.ts";
+import { parseExactly } from "../core/text/json-digits.ts";
 import { tokenStart, wholeTokens } from "../core/token.ts";
 import { endOfString, endOfValue, skeletonOf, skipBlank } from "../core/text/json-scan.ts";
 import { tokenOf } from "./authorize.ts";
@@ -177,7 +178,7 @@ function blankEveryNamed(text: string, names: Names, most: number): Blanked {
  * telemetry.
  */
 function note(found: string[], value: string): void {
-  for (const string of stringsOf(JSON.parse(value))) {
+  for (const string of stringsOf(parseExactly(value))) {
     const secret = string.replace(/^(?:bearer|basic)\s+/i, "");
     if (secret.length >= secretCharsSearched && secret !== blank && found.length < secretsMax)
       found.push(secret);
@@ -186,7 +187,7 @@ function note(found: string[], value: string): void {
 
 function stringsOf(value: unknown): string[] {
   if (typeof value === "string") return [value];
-  if (typeof value === "number") return [String(value)];
+  if (typeof value === "number" || typeof value === "bigint") return [String(value)];
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(stringsOf) : [];
 }
 

@@ -58,6 +58,11 @@ describe("redact", () => {
       `{"password":123456,"provisionToken":7}`,
       '{"password":"***","provisionToken":"***"}',
     ],
+    [
+      "a number that a double cannot hold, elsewhere",
+      `{"password":12345678901234567891,"note":"it is 12345678901234567891"}`,
+      '{"password":"***","note":"it is ***"}',
+    ],
     ["elsewhere", `{"note":"I am ${aToken}!","${aToken}":1}`, '{"note":"I am ***!","***":1}'],
     ["line breaks", `{\r\n"a":\n1}`, '{  "a": 1}'],
   ])("%s", (_, text, wanted) => {
