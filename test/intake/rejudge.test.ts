@@ -1,5 +1,8 @@
 /** What was spooled unjudged: judged once the registry answers, in order, exactly once, whatever crashes in between. */
+import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
 import { incompressible, littleRoom, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 import { afterCrash, aRegistry, aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
 
@@ -70,6 +73,28 @@ describe("messages whose device could not be looked up", () => {
     expect(part.decided().get("a")).toEqual([1, 2]);
     part.port.receive(aDeviceMessage(3, "a"));
     expect(part.waiting).toHaveLength(1);
+  });
+
+  test("are not waited for if damage has taken them", async () => {
+    const first = intake(kit, away());
+    for (let n = 0; n < 3; n++) deferring(first, 1, ["a"]);
+    const dataDir = kit.dir();
+    cpSync(first.dataDir, dataDir, { recursive: true });
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run("DELETE FROM groups WHERE last = 1");
+    const part = intake(kit, aRegistry(), dataDir, littleRoom.bytesMax);
+    // Not before: whoever closes it last takes the log away, and a spool that was not closed must have one.
+    db.close();
+    part.rejudge.start();
+    await part.clock.pass(15_000);
+    expect(part.decided().get("a")).toEqual([1, 1]);
+    for (let n = 10; n < 20; n++) {
+      part.port.receive(aDeviceMessage(n, "a", {}, true));
+      part.ingest.flush();
+    }
+    part.spool.setCursor("sink", settledTo(part.spool.head));
+    await part.clock.pass(5_000);
+    expect(part.spool.first).toBeGreaterThan(5);
   });
 
   test("are held in the spool though every sink has passed them", async () => {
