@@ -47,6 +47,26 @@ describe("the window of collisions", () => {
     expect(new Set(times("shift", lines)).size).toBe(1_000);
   });
 
+  test("the fields of a line that has a print are made as text only where its time is taken", () => {
+    const collisions = createCollisions("shift");
+    let made = 0;
+    const place = (seq: number, time: number) => {
+      const { fields, ...rest } = line(seq, time);
+      const lazy = {
+        ...rest,
+        print: printOfText(fields),
+        get fields() {
+          made += 1;
+          return fields;
+        },
+      };
+      collisions.place(lazy, new Map());
+      return made;
+    };
+    expect([place(1, 10), place(2, 20), place(3, 5)]).toEqual([0, 0, 0]);
+    expect(place(4, 20)).toBeGreaterThan(0);
+  });
+
   test("a server that keeps no nanoseconds gets them a step of its own apart", () => {
     const collisions = createCollisions("shift");
     const { stepNs } = grammarOf("questdb", true, true);
