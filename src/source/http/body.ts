@@ -52,9 +52,23 @@ const zstdParams = { [constants.ZSTD_d_windowLogMax]: windowLogMax };
 /** While a body is unpacked: its window, its parts before they are joined, and a copy of what is unpacked. */
 export const unpackingBytes = (bytesMax: number): number => 2 ** windowLogMax + 3 * bytesMax;
 
-const unpackGzip = promisify<Buffer, object, Buffer>(gunzip);
+/** With `info`. */
+interface Unzipped {
+  readonly buffer: Buffer;
+  /** What it was given and has read. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
+const unpackGzip = promisify<Buffer, object, unknown>(gunzip);
 const unpackZstd = promisify<Buffer, object, Buffer>(zstdDecompress);
-const gunzipped: Unpack = (bytes, maxOutputLength) => unpackGzip(bytes, { maxOutputLength });
+
+/** From a zero byte behind a member on zlib reads no further, without a word: what it leaves must be padding. */
+const gunzipped: Unpack = async (bytes, maxOutputLength) => {
+  const { buffer, engine } = (await unpackGzip(bytes, { maxOutputLength, info: true })) as Unzipped;
+  const rest = bytes.subarray(engine.bytesWritten);
+  if (!rest.equals(Buffer.alloc(rest.length))) throw new Error("something stands behind its padding");
+  return buffer;
+};
 
 /**
  * Bytes that no text has, and a frame of them (RFC 8878, 3.1.1) which none of those bytes but one shows. Of a body that is cut zstd gives

@@ -329,11 +329,18 @@ describe("packed bodies", () => {
         packed.subarray(0, -1),
         packed.subarray(0, -500),
         Buffer.concat([packed, Buffer.from("{}")]),
+        Buffer.concat([packed, Buffer.alloc(512), packed]),
       ])
         expect((await post("/ingest/v1/batch", body, { "content-encoding": word })).status).toBe(400);
       expect(running.stats().ingest.received).toBe(0);
     },
   );
+
+  test("gzip that is padded with zeros is taken", async () => {
+    await start();
+    const padded = Buffer.concat([gzipSync(JSON.stringify(envelope())), Buffer.alloc(512)]);
+    expect((await post(d1, padded, { "content-encoding": "gzip" })).status).toBe(202);
+  });
 
   test.each(packings)("%s of several parts is taken whole", async (word, pack) => {
     await start();
