@@ -17,7 +17,7 @@ export interface Message {
   readonly wholeBytes?: number | undefined;
   /** Its sender may have delivered it before, so that it is looked for among those that are known; in MQTT the DUP flag (MQTT 5 §3.3.1.1). */
   readonly dup: boolean;
-  /** The same without the flag: among the first of a session that goes on, for some brokers set none. */
+  /** The same without the flag: among the first of a session that goes on, for some brokers and devices set none. */
   readonly mayBeAgain?: boolean;
   /**
    * The broker we are a client of had kept it (MQTT 5 §3.3.1.3) and sends it because we subscribe: it may be a year old. At our own

@@ -19,6 +19,9 @@ export function redeliveryKey({ sender, topic, payload, packetId }: Delivered): 
   return Number(wyhash(payload, seed) & 0x1f_ffff_ffffn) * packetIds + packetId;
 }
 
+/** More can be unacknowledged of no session (packet identifiers, MQTT 5 §2.2.1). */
+export const unacknowledgedMax = 65_535;
+
 /** A seed of 32 bits may be a number, whatever the types say: that is the same hash, and no allocation. */
 const wyhash = Bun.hash.wyhash as unknown as (data: Uint8Array, seed: number) => bigint;
 

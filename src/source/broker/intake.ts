@@ -15,6 +15,7 @@ export class BrokerMessage implements Message {
   readonly payload: Uint8Array;
   readonly qos: 0 | 1 | 2;
   readonly dup: boolean;
+  mayBeAgain = false;
   readonly retained = false;
   readonly sender: string;
   readonly packetId: number;

@@ -11,6 +11,7 @@ import { type Clock, sleep, withDeadline } from "../../core/clock.ts";
 import { deviceKey } from "../../core/device.ts";
 import { maskedOf } from "../../core/text/mask.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
+import { unacknowledgedMax } from "../../core/redelivery-key.ts";
 import { hashOf } from "../../core/token.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../../core/source.ts";
 import { admit, isBareToken, mayUse, type Shown } from "./access.ts";
@@ -96,6 +97,8 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
   const clients = createBrokerClients(options);
   const attempts = createAttempts(clock);
   const passing = perSecond(clock, passedOnPerSecondMax);
+  /** Clients that say they have kept their session → how many of their next messages may be some they sent before: not all mark them. */
+  const early = new WeakMap<Client, number>();
   let refused = 0;
   let notPassedOn = 0;
   const timely = <T>(asked: Promise<T>) => withDeadline(clock, authenticateMs, "the registry", asked);
@@ -153,6 +156,12 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     return false;
   }
 
+  function isEarly(client: Client | null): boolean {
+    const left = client === null ? 0 : (early.get(client) ?? 0);
+    if (client !== null && left > 0) early.set(client, left - 1);
+    return left > 0;
+  }
+
   const aedes: AedesOptions = {
     connectTimeout: 10_000,
     drainTimeout: drainMs,
@@ -162,6 +171,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     persistence: createBrokerStore(statusTopic?.topic),
     preConnect(client, packet, done) {
       if ((packet.protocolVersion as number) > 4) return refuseVersion(client, done);
+      if (!packet.clean) early.set(client, unacknowledgedMax);
       packet.clean = true;
       packet.clientId = tellableClientId(packet);
       // aedes reads on until it asks who it is, in the next turn: what came behind CONNECT by then was nobody's, and let in unasked.
@@ -189,6 +199,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
         } else toNobody(packet);
         done(null);
       });
+      message.mayBeAgain = isEarly(client);
       if (message.wholeBytes !== undefined) packet.payload = nothing;
       gate.take(message);
     },

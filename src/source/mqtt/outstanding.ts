@@ -6,7 +6,7 @@
  * the bare library spends most on. The number of waiting messages is bounded by the Receive Maximum.
  */
 import type { Message } from "../../core/message.ts";
-import { redeliveryKey } from "../../core/redelivery-key.ts";
+import { redeliveryKey, unacknowledgedMax } from "../../core/redelivery-key.ts";
 
 /** One shape for every message of the hot path; the last two are what changes. */
 export class MqttMessage implements Message {
@@ -72,9 +72,6 @@ export interface Outstanding {
 const pubackType = 0x40;
 const pubrecType = 0x50;
 const ackBytes = 4;
-
-/** More can be unacknowledged of no session (packet identifiers, MQTT 5 §2.2.1). */
-const unacknowledgedMax = 65_535;
 
 /** @param goesOn the session may be one that was there: the broker then gives first what it gave before */
 export function createOutstanding(goesOn: boolean): Outstanding {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connectAsync, type IClientOptions } from "mqtt";
+import type { Packet } from "mqtt-packet";
 import { systemClock } from "../../../src/core/clock.ts";
 import { silentLog } from "../../../src/core/log/log.ts";
 import { brokerMistakes, brokerSettings } from "../../../src/source/broker/settings.ts";
@@ -61,6 +62,17 @@ describe("acknowledgement", () => {
     client.send({ cmd: "pubrel", messageId: 7 });
     await until("PUBCOMP", () => idsOf(client, "pubcomp").length === 1);
     expect(intake.messages.length).toBe(2);
+  });
+
+  test("what comes without DUP from a client that says it has kept its session is told apart as what may come again", async () => {
+    const { intake, port } = await embeddedBroker();
+    for (const clean of [true, false]) {
+      const client = await wireClient(port);
+      endLater(() => client.socket.destroy());
+      client.send({ ...connectPacket("c1"), clean } as Packet, publishPacket(1, "a"), publishPacket(2, "b"));
+      await until("its messages", () => intake.messages.length === (clean ? 2 : 4));
+    }
+    expect(intake.messages.map(({ mayBeAgain }) => mayBeAgain)).toEqual([false, false, true, true]);
   });
 
   test("a message that settles after its sender has gone harms nobody", async () => {
