@@ -49,6 +49,7 @@ export async function run([
             "bare:",
             "86400000",
             "2000",
+            String(Date.now()),
             text,
           ]),
         );

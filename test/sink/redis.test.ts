@@ -226,6 +226,21 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     expect(await server.send("EXISTS", "device:acme/former:values")).toBe(0);
   });
 
+  test("a device that is heard stays if Redis' clock is ahead by more than REDIS_METADATA_TTL, and one that is silent goes", async () => {
+    let behindMs = 3_600_000;
+    const behind = { ...handClock(), wallMs: () => Date.now() - behindMs };
+    const sink = open({ ttlSeconds: 60 }, { clock: behind });
+    await deliverAll(sink, [reading(1, { a: 1 }, { receivedMs: behind.wallMs() })]);
+    behind.tick();
+    await deliverAll(sink, [reading(2, { a: 2 }, { deviceId: "d2", receivedMs: behind.wallMs() })]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "1" });
+    expect(await server.send("ZCARD", "devices:seen")).toBe(2);
+    expect(Number(await server.send("PTTL", "device:acme/d1:values"))).toBeLessThanOrEqual(60_000);
+    behindMs -= 61_000;
+    behind.tick();
+    await until(async () => (await server.send("ZCARD", "devices:seen")) === 0);
+  });
+
   test("the script cache emptied is loaded again", async () => {
     const sink = open();
     await deliverAll(sink, [reading(1, { a: 1 })]);

@@ -4,6 +4,9 @@
  *
  * A stamp is text of fixed width, `<event time in ns>-<seq>`, and the later one is the greater text: as numbers, two times that
  * differ by a nanosecond would be one double. Event times are cut off at the arrival, so that a clock in the future freezes nothing.
+ *
+ * Whether a device's time is over is told by the earlier of two clocks, that of Redis and ours: whichever runs ahead, no device that is
+ * heard goes.
  */
 import { script } from "../../redis/redis-client.ts";
 
@@ -17,7 +20,7 @@ export const metricsPerDeviceMax = 2_000;
 /**
  * What a script that fails has written stays, so that a device's keys do not tell whether it is in the indexes: it is put there each time.
  *
- * KEYS: devices:seen, devices, mark. ARGV: prefix, ttl_ms, metrics_max, the devices as one JSON text, for an argument costs the
+ * KEYS: devices:seen, devices, mark. ARGV: prefix, ttl_ms, metrics_max, our time in ms, the devices as one JSON text, for an argument costs the
  * client more than its bytes: [[name, stamp, received_ms, [field, value, …], [stamp, metric, json, …], …], …].
  * Answers: the mark (or ""), devices in which something was new, metrics left out, then per device that belongs to somebody else:
  * its number from 1, why.
@@ -26,16 +29,17 @@ export const mergeScript = script(`
 local pre,ttl,max,call=ARGV[1],tonumber(ARGV[2]),tonumber(ARGV[3]),redis.call
 local t=call('TIME')
 local now=t[1]*1000+t[2]/1000
+local ahead=math.max(0,now-ARGV[4])
 local applied,over,seen,heard,out=0,0,{'GT'},{},{}
 local function merge(d)
   local name,stamp,rcv,fields=d[1],d[2],d[3],d[4]
   local key=pre..'device:'..name
   local meta,vals,times=key..':metadata',key..':values',key..':times'
-  if rcv+ttl<=now then return end
+  if rcv+ttl<=now-ahead then return end
   local cur=call('HMGET',meta,'stamp','received_ms')
   local had=cur[2] and tonumber(cur[2])
   local latest,fresh=math.max(rcv,had or 0),false
-  local expires=string.format('%.0f',latest+ttl)
+  local expires=string.format('%.0f',latest+ttl+ahead)
   if not cur[1] then call('HSET',meta,'datatype_id','','datatype_name','','datatype_unit','') end
   if not cur[1] or stamp>cur[1] then call('HSET',meta,'stamp',stamp,unpack(fields)) fresh=true end
   if not had or rcv>had then call('HSET',meta,'received_ms',string.format('%.0f',rcv)) end
@@ -63,7 +67,7 @@ local function merge(d)
   seen[#seen+1]=string.format('%.0f',latest) seen[#seen+1]=name
   heard[#heard+1]=name
 end
-for number,device in ipairs(cjson.decode(ARGV[4])) do
+for number,device in ipairs(cjson.decode(ARGV[5])) do
   local ok,e=pcall(merge,device)
   if not ok then
     local why=type(e)=='table' and e.err or tostring(e)
@@ -78,11 +82,11 @@ return {call('GET',KEYS[3]) or '',applied,over,unpack(out)}
 
 /**
  * Takes devices out of the indexes whose time is over, with whatever is left of them.
- * KEYS: devices:seen, devices. ARGV: prefix, ttl_ms, most of them. Answers how many.
+ * KEYS: devices:seen, devices. ARGV: prefix, ttl_ms, most of them, our time in ms. Answers how many.
  */
 export const pruneScript = script(`
 local call,t=redis.call,redis.call('TIME')
-local before=string.format('%.0f',t[1]*1000+t[2]/1000-tonumber(ARGV[2]))
+local before=string.format('%.0f',math.min(t[1]*1000+t[2]/1000,ARGV[4])-ARGV[2])
 local gone=call('ZRANGEBYSCORE',KEYS[1],'-inf','('..before,'LIMIT',0,ARGV[3])
 if #gone==0 then return 0 end
 for _,name in ipairs(gone) do
@@ -101,7 +105,7 @@ return #gone
 export const rehearsalScript = script(`
 local merged=(function() ${mergeScript.text} end)()
 if merged.err then return merged end
-local ARGV={ARGV[1],ARGV[5],'100'}
+local ARGV={ARGV[1],ARGV[6],'100',ARGV[4]}
 return (function() ${pruneScript.text} end)()
 `);
 

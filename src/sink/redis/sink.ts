@@ -77,6 +77,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const markKey = `${prefix}sluice:${gatewayId}:mark`;
   const indexes = indexesOf(settings);
   const names = (tenantId: string, deviceId: string) => nameOf(settings, tenantId, deviceId);
+  const nowMs = () => String(clock.wallMs());
   const counts = { devices_written: 0, devices_unchanged: 0, metrics_left_out: 0, devices_expired: 0 };
   /** What we wrote there last, also in an earlier life, whether the mark was moved or not; undefined: nothing that is known. */
   let written = lastWritten(parts.held);
@@ -144,13 +145,13 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   }
 
   async function merge(devices: Iterable<Latest>): Promise<Merged> {
-    const fixed = [prefix, String(ttlMs), String(metricsPerDeviceMax)];
+    const args = (text: string) => [prefix, String(ttlMs), String(metricsPerDeviceMax), nowMs(), text];
     const merged: Merged = { found: "", asked: 0, applied: 0, leftOut: 0, foreign: new Map() };
     const calls = callsOf(devices, gatewayId);
     /** Takes the next call once the last is answered; if one fails, the others find no more. */
     async function send() {
       for (const { text, called } of calls)
-        gather(merged, called, await client.script(mergeScript, [...indexes, markKey], [...fixed, text]));
+        gather(merged, called, await client.script(mergeScript, [...indexes, markKey], args(text)));
     }
     await Promise.all(Array.from({ length: callsMax }, send));
     counts.devices_written += merged.applied;
@@ -164,7 +165,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     const { found } = await merge([]);
     isWhole(before, found);
     for (let gone = prunedPerCallMax; gone === prunedPerCallMax;) {
-      const args = [prefix, String(ttlMs), String(prunedPerCallMax)];
+      const args = [prefix, String(ttlMs), String(prunedPerCallMax), nowMs()];
       gone = Number(await client.script(pruneScript, indexes, args));
       counts.devices_expired += gone;
     }
@@ -173,9 +174,9 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   /** No id holds a "/". Its time is that of 1970, so that nothing else is removed along with it. Another each time: what a refusal left of one would need fewer rights. */
   async function rehearse(): Promise<void> {
     const name = `sluice/check/${crypto.randomUUID()}`;
-    const nobody = [name, "0", 1, ["gateway", gatewayId], ["0", "metric", "1"]];
+    const nobody = JSON.stringify([[name, "0", 1, ["gateway", gatewayId], ["0", "metric", "1"]]]);
     const livesMs = clock.wallMs() + rehearsedMs;
-    const args = [prefix, String(livesMs), "1", JSON.stringify([nobody]), String(livesMs - 2 * rehearsedMs)];
+    const args = [prefix, String(livesMs), "1", nowMs(), nobody, String(livesMs - 2 * rehearsedMs)];
     await client.script(rehearsalScript, [...indexes, markKey], args);
   }
 
@@ -224,9 +225,7 @@ function lastWritten(held: SinkParts<RedisValues>["held"]): number | undefined {
   return last;
 }
 
-function isEvent(entry: Entry): entry is Event {
-  return entry.kind === "event";
-}
+const isEvent = (entry: Entry): entry is Event => entry.kind === "event";
 
 /** An outage is for a delivery to tell; here it is tried again. */
 function every(clock: Clock, ms: number, work: () => Promise<void>) {
