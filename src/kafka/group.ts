@@ -46,8 +46,7 @@ const lookEveryMs = 30_000;
 /** Resolves when the group's coordinator is found, which may take as long as the brokers are away. */
 export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promise<void> }> {
   const { settings, clientId, groupId, instanceId, topics, waitMs, clock, take } = options;
-  const { library, client } = await openClient(settings, clientId);
-  const cluster = client.createCluster();
+  const { library, client, cluster } = await openClient(settings, clientId);
   tellLeaderless(library, cluster);
   fetchChecked(library, cluster, options);
   const forget = answerForNobody(library, cluster, options);

@@ -5,11 +5,12 @@
  * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
  * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
  * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
- * library is loaded at the first connection, so that a gateway without Kafka does not pay for it; kafka-client.ts, group.ts, leaderless.ts, raw.ts,
+ * library is loaded at the first connection, so that a gateway without Kafka does not pay for it; kafka-client.ts, login.ts, group.ts, leaderless.ts, raw.ts,
  * unpack.ts and wire.ts are all that know it.
  */
 import type * as KafkaTs from "kafka-ts";
 import { code, KafkaError } from "./error.ts";
+import { noting, renewLogins } from "./login.ts";
 import { scramLogin } from "./scram.ts";
 import { parseServers } from "../core/net/servers.ts";
 import { tlsOf, type KafkaSettings } from "./kafka-settings.ts";
@@ -40,15 +41,18 @@ export async function openClient(settings: KafkaSettings, clientId: string) {
   const library = await import("kafka-ts");
   library.setLogger(listening);
   const servers = parseServers(settings.servers ?? "") ?? [];
+  const login = loginOf(library, settings);
   const client = new library.Client({
     clientId,
     bootstrapServers: [...servers],
-    sasl: loginOf(library, settings),
+    sasl: login && noting(login),
     ssl: tlsOf(settings)?.() ?? null,
     requestTimeout: settings.timeoutMs,
     connectTimeout: settings.timeoutMs,
   });
-  return { library, client };
+  const cluster = client.createCluster();
+  renewLogins(cluster);
+  return { library, client, cluster };
 }
 
 /** @throws with the cause, in the words of the first broker that gave one */
@@ -56,8 +60,7 @@ export async function connect(
   settings: KafkaSettings,
   clientId: string,
 ): Promise<{ readonly library: Library; readonly cluster: Cluster }> {
-  const { library, client } = await openClient(settings, clientId);
-  const cluster = client.createCluster();
+  const { library, cluster } = await openClient(settings, clientId);
   try {
     await cluster.connect();
   } catch (error) {

@@ -8,9 +8,9 @@ import { connectWire } from "../../src/kafka/wire.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { probe } from "../../src/source/kafka/look.ts";
-import { delivery, event, reject } from "../contract/entries.ts";
+import { delivery, event, noTotals, reject } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
-import { allow, kafkaTestable, newTopic } from "../kit/kafka/client.ts";
+import { allow, kafkaTestable, newTopic, produceByKcat } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../kit/kafka/source.ts";
 import { startProxy } from "../kit/proxy.ts";
@@ -23,10 +23,10 @@ const login = (mechanism: string, line: string) =>
 const users = `username="admin" password="admin-secret" user_admin="admin-secret" user_alice="alice-secret" user_mallory="mallory-secret"`;
 
 /** Unsecured, as the broker's default validator takes it in tests. */
-function jwt(subject: string): string {
+function jwt(subject: string, seconds = 600): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const now = Math.floor(Date.now() / 1000);
-  return `${part({ alg: "none" })}.${part({ sub: subject, iat: now, exp: now + 600 })}.`;
+  return `${part({ alg: "none" })}.${part({ sub: subject, iat: now, exp: now + seconds })}.`;
 }
 
 /** With those that were aborted. */
@@ -61,7 +61,10 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       `listener.name.${name}.ssl.client.auth=${client}`,
     ];
     broker = await startKafka({
-      listeners: { SASL: "SASL_PLAINTEXT", TLS: "SSL", MTLS: "SSL", SASLTLS: "SASL_SSL" },
+      listeners: {
+        ...{ SASL: "SASL_PLAINTEXT", TLS: "SSL", MTLS: "SSL", SASLTLS: "SASL_SSL" },
+        BRIEF: "SASL_PLAINTEXT",
+      },
       format: [
         "--add-scram",
         "SCRAM-SHA-256=[name=bob,password=bob-secret]",
@@ -82,6 +85,13 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
           `oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin"`,
         ),
         `listener.name.sasltls.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required ${users};`,
+        "listener.name.brief.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,OAUTHBEARER",
+        ...["plain", "scram-sha-256", "oauthbearer"].map(
+          (mechanism) => `listener.name.brief.${mechanism}.connections.max.reauth.ms=2000`,
+        ),
+        `listener.name.brief.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required ${users};`,
+        `listener.name.brief.scram-sha-256.sasl.jaas.config=${jaas}.scram.ScramLoginModule required;`,
+        `listener.name.brief.oauthbearer.sasl.jaas.config=${jaas}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin";`,
         ...tls("tls", "none"),
         ...tls("mtls", "required"),
         ...tls("sasltls", "none"),
@@ -121,6 +131,38 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
     });
     expect(await sink.probe()).toContain(kafka.validated);
     expect((await sink.deliver(delivery([event(1)]))).delivered).toBe(1);
+  });
+
+  test.each([
+    ["PLAIN", () => asUser("PLAIN", "alice", "alice-secret")],
+    ["SCRAM-SHA-256", () => asUser("SCRAM-SHA-256", "bob", "bob-secret")],
+    ["OAUTHBEARER", () => ({ KAFKA_SASL_MECHANISM: "OAUTHBEARER", KAFKA_SASL_TOKEN: jwt("carol") })],
+  ])("goes on by the same connections where a login by %s ends by itself", async (name, credentials) => {
+    const topic = await newTopic(broker.bootstrap);
+    const env = {
+      ...credentials(),
+      KAFKA_BOOTSTRAP_SERVERS: at("BRIEF"),
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    const sink = kafka.open({ gatewayId: `brief-${name}`, env });
+    const sources = [{}, { KAFKA_CONSUMER_GROUP_ID: `group-${topic}` }].map((more, i) => {
+      const intake = fakeIntake(() => source);
+      const source = openSource({ ...env, ...more, KAFKA_SOURCE_TOPIC: topic }, new Map(), `${name}-${i}`);
+      return { source, intake };
+    });
+    for (const { source, intake } of sources) await source.start(intake);
+    for (let n = 0; n < 12; n++) {
+      const before = { ...noTotals, delivered: n };
+      await sink.deliver(delivery([event(n + 1)], { before, epoch: name }));
+      await produceByKcat(broker.bootstrap, topic, [{ key: "acme/d1", value: String(n) }]);
+      for (const { intake } of sources) await until("it is read", () => intake.messages.length === n + 1);
+      await Bun.sleep(500);
+    }
+    expect(sink.stats?.()).toMatchObject({ sessions: 1 });
+    for (const { source } of sources) {
+      expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
+      await source.close();
+    }
   });
 
   test("takes a renewed CA and client certificate at its next connection", async () => {
