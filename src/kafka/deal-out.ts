@@ -6,29 +6,29 @@
 import type { Cluster, Library } from "./kafka-client.ts";
 
 type Consumer = Awaited<ReturnType<InstanceType<Library["Client"]>["startConsumer"]>>;
-type Syncing = Parameters<Library["API"]["SYNC_GROUP"]["request"]>[1];
 
-/** @returns looks once, as a member of the group */
+/** @param cluster as it is now: an error of this look is no matter of the membership. @returns looks once, as a member of the group */
 export function dealOutMore(
   { API, API_ERROR, KafkaTSApiError }: Library,
-  cluster: Cluster,
+  { sendRequest }: Cluster,
+  groupId: string,
   names: readonly string[],
 ): (consumer: Consumer) => Promise<void> {
-  /** By us as the leader: a leader that is back may not have been asked to. */
-  let dealt = 0;
-  const send = cluster.sendRequest as (api: unknown, request: unknown) => Promise<unknown>;
-  const noted = (api: unknown, request: unknown) => {
-    if (api === API.SYNC_GROUP) dealt = countOf(request as Syncing);
-    return send(api, request);
+  /** The group is asked: a leader that was away a moment may not have dealt them out itself. */
+  const areAllDealt = async () => {
+    const { groups } = await sendRequest(API.DESCRIBE_GROUPS, { groups: [groupId] });
+    const [group] = groups;
+    if (group?.groupState !== "Stable") return true;
+    const dealt = group.members.map(({ memberAssignment }) => countIn(memberAssignment));
+    const asked = { topics: names.map((name) => ({ id: null, name })) };
+    const { topics } = await sendRequest(API.METADATA, asked);
+    return topics.flatMap(({ partitions }) => partitions).length === dealt.reduce((sum, of) => sum + of, 0);
   };
-  cluster.sendRequest = noted as Cluster["sendRequest"];
 
   return async (consumer) => {
     const group = consumer["consumerGroup"];
     if (!group || group["memberId"] === "" || group["memberId"] !== group["leaderId"]) return;
-    const asked = { topics: names.map((name) => ({ id: null, name })) };
-    const { topics } = await cluster.sendRequest(API.METADATA, asked);
-    if (topics.flatMap(({ partitions }) => partitions).length === dealt) return;
+    if (await areAllDealt()) return;
     await consumer["fetchMetadata"]();
     const error = new KafkaTSApiError(API_ERROR.REBALANCE_IN_PROGRESS, null, null);
     group["heartbeatError"] = error;
@@ -37,5 +37,16 @@ export function dealOutMore(
   };
 }
 
-const countOf = ({ assignments }: Syncing): number =>
-  assignments.flatMap(({ assignment }) => Object.values(assignment).flat()).length;
+/** Of a member's part, as the consumers of a group write it: a version, then the name of each topic and its partitions. */
+function countIn(part: Buffer | null): number {
+  if (part === null || part.length === 0) return 0;
+  let count = 0;
+  let at = 6;
+  for (let topics = part.readInt32BE(2); topics > 0; topics--) {
+    at += 2 + part.readInt16BE(at);
+    const partitions = part.readInt32BE(at);
+    count += partitions;
+    at += 4 + 4 * partitions;
+  }
+  return count;
+}

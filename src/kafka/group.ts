@@ -50,11 +50,11 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   tellLeaderless(library, cluster);
   fetchChecked(library, cluster, options);
   const forget = answerForNobody(library, cluster, options);
+  const look = dealOutMore(library, cluster, groupId, topics);
   tellRefusals(library, cluster, {
     ...options,
     unconnected: (error) => options.refused(noConnection(settings, error)),
   });
-  const look = dealOutMore(library, cluster, topics);
   // The library makes one of its own otherwise.
   client.createCluster = () => cluster;
   const consumer = await client.startConsumer({

@@ -2,9 +2,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { systemClock } from "../../../src/core/clock.ts";
 import type { Source } from "../../../src/core/source.ts";
+import { joinGroup } from "../../../src/kafka/group.ts";
+import { createFetchPace } from "../../../src/kafka/paced.ts";
 import { sharedKafka } from "../../kit/kafka/broker.ts";
 import { addPartitions, kafkaTestable, newTopic, produceByKcat, proxied } from "../../kit/kafka/client.ts";
-import { openSource } from "../../kit/kafka/source.ts";
+import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
 import { fakeIntake, until } from "../../kit/source.ts";
 
 describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || "real"})`, () => {
@@ -96,5 +98,38 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     const texts = () => members.map(({ intake }) => intake.texts().toSorted().at(-1));
     await until("each has another", () => texts().join() === "2,3" || texts().join() === "3,2", 40_000);
     expect(members.map(({ source }) => source.status().connected)).toEqual([true, true]);
+  });
+
+  test("has nothing dealt out anew when the gateway that leads it starts again, but for partitions that are new", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 2 });
+    const join = async () => {
+      let deals = 0;
+      const heard = Promise.withResolvers<void>();
+      const group = await joinGroup({
+        settings: kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: bootstrap, KAFKA_SOURCE_TOPIC: topic }),
+        ...{ clientId: "one", groupId: `group-${topic}`, instanceId: "one", topics: [topic], waitMs: 100 },
+        pace: createFetchPace(),
+        clock: { ...systemClock, every: (_ms, run) => systemClock.every(200, run) },
+        take: async () => {},
+        watch: { isPutOff: () => false, read() {}, outOfRange: async () => {} },
+        leaderless() {},
+        dealsAnew: () => void deals++,
+        heard: heard.resolve,
+        refused: heard.reject,
+      });
+      await heard.promise;
+      return { group, deals: () => deals };
+    };
+    const first = await join();
+    await first.group.leave();
+    const again = await join();
+    // It looks some ten times.
+    await Bun.sleep(2_000);
+    await addPartitions(bootstrap, topic, 4);
+    await until("they are dealt out", () => again.deals() > 0);
+    await Bun.sleep(1_000);
+    expect(again.deals()).toBe(1);
+    await again.group.leave();
   });
 });
