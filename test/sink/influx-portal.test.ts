@@ -61,6 +61,7 @@ test.each([
   [200, "check INFLUXDB_URL"],
   [302, "check INFLUXDB_URL"],
   [503, "HTTP 503: down"],
+  [403, "HTTP 403: down (not InfluxDB's words"],
 ])("the check believes no %i that an empty write is answered with", async (status, words) => {
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -121,10 +122,54 @@ test.each(["v3", "v2", "v1"] as const)(
       ends.push(() => influx.dispose());
       return String(await influx.sink.probe?.().catch((reason: unknown) => reason));
     };
-    expect(await check({ database: "telemetry" })).toContain("may write to 1 of them");
+    expect(await check({ database: "telemetry" })).toContain("lists no databases; may write to telemetry");
     expect(await check({})).toContain("HTTP 404");
   },
 );
+
+/** Refuses `/ping` in a proxy's words until it lets through what a server of version 1 says. */
+function gate(refusal: () => Response | null) {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) =>
+      refusal() ??
+      new Response(null, {
+        status: url.includes("/api/v3/") ? 404 : 204,
+        headers: { "x-influxdb-version": "1.8.10" },
+      }),
+  });
+  ends.push(() => server.stop(true));
+  return server.url.href;
+}
+
+test.each([
+  ["", {}],
+  ["<html><title>401 Authorization Required</title></html>", {}],
+  ['{"message":"Missing authorization in request"}', {}],
+  ['{"error":"unable to parse authentication credentials"}', { "x-influxdb-version": "1.8.10" }],
+])("a 401 at /ping that is not version 3's is not taken for it: %s", async (body, headers) => {
+  let isShut = true;
+  const url = gate(() => (isShut ? new Response(body, { status: 401, headers }) : null));
+  const influx = openInflux({ url });
+  ends.push(() => influx.dispose());
+  const error: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ alarm: true, scope: "sink" });
+  expect(String(error)).toMatch(/HTTP 401.*(credentials|INFLUXDB_TOKEN)/);
+  isShut = false;
+  expect(await influx.deliver(events(1, 2))).toEqual(all);
+  expect(influx.sink.stats?.()).toMatchObject({ target: `v1 ${url.slice(0, -1)}` });
+});
+
+test("a proxy's 403 is not laid on the token", async () => {
+  let isShut = false;
+  const influx = openInflux({ url: gate(() => (isShut ? new Response("blocked", { status: 403 }) : null)) });
+  ends.push(() => influx.dispose());
+  await influx.deliver(events(1, 2));
+  isShut = true;
+  const error: unknown = await influx.deliver(events(3, 4)).catch((reason: unknown) => reason);
+  expect(String(error)).toContain("HTTP 403: blocked (not InfluxDB's words");
+});
 
 test("a proxy that takes no gzip is sent lines as they are, and from then on at once", async () => {
   const encodings: (string | null)[] = [];

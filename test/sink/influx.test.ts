@@ -518,7 +518,7 @@ describe("trouble that needs a person", () => {
   test("a 403 concerns one database: the others go on", async () => {
     const { server, influx } = await start({
       fault: ({ database }) =>
-        database === "telemetry_b" ? { status: 403, text: "insufficient permissions" } : null,
+        database === "telemetry_b" ? { status: 403, text: '{"error":"insufficient permissions"}' } : null,
     });
     for (let tries = 0; tries < 6; tries += 1) {
       const error = await outage(influx.deliver([event(tries, { tenantId: "b" })]));

@@ -78,6 +78,7 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   if (status === 400 || status === 422) return judgeRefusal(kind, words, why, body);
   if (status >= 500 && (partial.test(words) || kind === "questdb")) return someOf(kind, words, why, body);
   if (status >= 500) return { kind: "fault", why, poison: ofBody.test(words) };
+  if (status === 403 && !isOwnRefusal(answer)) return parked(why + proxyHint, false);
   return parked(why + hintFor(status, words), status === 401 || isOfOrganization(words));
 }
 
@@ -142,6 +143,14 @@ const isOfMissing = (words: string) => /^(bucket|database)\b/.test(words);
 /** Does it say that the database is not there? A proxy says 404, too, while the server behind it is away. */
 export const lacksDatabase = ({ status, text }: InfluxAnswer): boolean =>
   status === 404 && isOfMissing(wordsIn(text));
+
+/** Are these InfluxDB's words, of any version? A proxy or a firewall refuses, too, and knows nothing of tokens. */
+export function isOwnRefusal({ text }: InfluxAnswer): boolean {
+  const body = parse(text);
+  return isObject(body) && ("error" in body || "code" in body);
+}
+
+const proxyHint = " (not InfluxDB's words: ask who runs the proxy or firewall before it)";
 
 function hintFor(status: number, words: string): string {
   if (isOfOrganization(words)) return " (set INFLUXDB_ORG to the organization's name or id)";

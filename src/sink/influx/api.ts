@@ -10,6 +10,7 @@
  * they are an alarm.
  */
 import { Outage } from "../../core/outage.ts";
+import { isOwnRefusal } from "./answer.ts";
 import type { Http } from "./http.ts";
 
 export type ApiKind = "v3" | "v2" | "v1" | "questdb" | "victoriametrics";
@@ -51,18 +52,21 @@ export function writePath(kind: ApiKind, database: string, org: string): string 
   return `/api/v2/write?org=${encodeURIComponent(org)}&bucket=${name}&precision=ns`;
 }
 
-/** Identifies the server by its answer to `/ping`, which wants a token on 3 alone, so that a 401 means 3. Null if it is unknown. */
+/**
+ * Identifies the server by its answer to `/ping`. Version 3 wants a token there, and refuses a wrong one without its version;
+ * 1 can be told to, and gives it. Null if it is unknown.
+ */
 async function probe(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
   const auth = authorization("v3", credentials);
   const headers = auth === null ? {} : { authorization: auth };
   const answer = await http({ method: "GET", path: "/ping", headers });
   const { status } = answer;
-  if (status === 401 || status === 403)
-    return { api: { kind: "v3", label: "InfluxDB 3", proven: false }, status };
   if (/questdb/i.test(answer.headers.get("server") ?? "")) return { api: foreign("questdb"), status };
   const version =
     answer.headers.get("x-influxdb-version") ?? /"version":"([^"]+)"/.exec(answer.text)?.[1] ?? "";
   const major = /^v?([123])\./.exec(version)?.[1];
+  if (major === undefined && isRefusal(status))
+    return { api: isOwnRefusal(answer) ? { kind: "v3", label: "InfluxDB 3", proven: false } : null, status };
   if (major === undefined)
     return { api: status === 204 && (await isPrometheus(http)) ? foreign("victoriametrics") : null, status };
   // A proxy may hide QuestDB's name.
@@ -71,6 +75,8 @@ async function probe(http: Http, credentials: Credentials): Promise<{ api: Api |
   const label = `InfluxDB ${version.replace(/^v/, "")} ${build}`.trim();
   return { api: { kind: `v${major}` as ApiKind, label, proven: true }, status };
 }
+
+const isRefusal = (status: number) => status === 401 || status === 403;
 
 const foreign = (kind: "questdb" | "victoriametrics"): Api => ({
   kind,
@@ -103,8 +109,8 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
   const { api, status } = await probe(http, credentials);
   if (api === null)
     throw new Outage(
-      `what answers at INFLUXDB_URL (HTTP ${status} to /ping) does not say that it is InfluxDB: correct the host and port, or if a proxy keeps InfluxDB from saying it, set INFLUXDB_API`,
-      { retryAfterMs: 5_000, alarm: status < 500 },
+      `what answers at INFLUXDB_URL (HTTP ${status} to /ping) does not say that it is InfluxDB: correct the ${isRefusal(status) ? "credentials or the URL" : "host and port"}, or if it is a proxy before InfluxDB or a Telegraf in its place, set INFLUXDB_API`,
+      { retryAfterMs: isRefusal(status) ? 30_000 : 5_000, alarm: status < 500 },
     );
   if (isWithoutDatabases(api.kind)) throw mixing(api);
   return api;

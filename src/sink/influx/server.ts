@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { judgeAnswer, lacksDatabase, wordsIn, type Verdict } from "./answer.ts";
+import { isOwnRefusal, judgeAnswer, lacksDatabase, wordsIn, type Verdict } from "./answer.ts";
 import {
   authorization,
   confirm,
@@ -197,14 +197,14 @@ export function createServer(options: ServerOptions): Target {
     if (options.api === "auto") api = null;
   }
 
-  /** A proxy, or a Telegraf that listens in InfluxDB's place, may take writes and nothing else. */
-  async function listed(server: Api): Promise<string[]> {
+  /** A proxy, or a Telegraf that listens in InfluxDB's place, may take writes and nothing else: null. */
+  async function listed(server: Api): Promise<string[] | null> {
     try {
       return await listDatabases(asking(server.kind), server, org);
     } catch (error) {
       if (server.proven || suffix !== undefined) throw error;
       const { status } = await writeNothing(server, prefix);
-      if (status === 204 || (status === 400 && server.kind === "v3")) return [prefix];
+      if (status === 204 || (status === 400 && server.kind === "v3")) return null;
       throw error;
     }
   }
@@ -219,7 +219,7 @@ export function createServer(options: ServerOptions): Target {
     for (const name of tried) {
       const answer = await writeNothing(server, name);
       const { status } = answer;
-      if (status === 401 || status === 403) denied.push(name);
+      if (status === 401 || (status === 403 && isOwnRefusal(answer))) denied.push(name);
       // With INFLUX_RETENTION it is created before its first write.
       else if (!tookWrite.has(status) && !(status === 404 && retention !== undefined))
         throw new Outage(triedWords(answer, server, name), { alarm: true });
@@ -254,6 +254,10 @@ export function createServer(options: ServerOptions): Target {
       const fault = nameFault(server.kind, exampleOf(options.database));
       if (fault !== null) throw new Error(fault);
       const names = await listed(server);
+      if (names === null) {
+        await tryWriting(server, [prefix]);
+        return `${server.label} at ${base} (${server.kind}), which lists no databases; may write to ${prefix}`;
+      }
       const inUse = isCore(server)
         ? `${names.length} of ${coreDatabasesMax} databases`
         : counted(names.length, "database");
