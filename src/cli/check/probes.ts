@@ -20,7 +20,7 @@ import { valuesOf } from "../../core/kind.ts";
 import { silentLog } from "../../core/log/log.ts";
 import { openStore, storeNameOf, whyNotHere } from "../../store/open-store.ts";
 import { localFile } from "../../store/sqlite/local-file.ts";
-import { probeRegistry, probeTables } from "./store-probes.ts";
+import { probeLocal, probeRegistry, probeTables } from "./store-probes.ts";
 import { openRedis } from "../../redis/redis-client.ts";
 import { isRedisNamed } from "../../redis/redis-settings.ts";
 import { hostClock } from "../../core/host-clock.ts";
@@ -91,8 +91,7 @@ function storeProbes(config: Config, store: Store | undefined): Probe[] {
     if (whyNot !== undefined) throw new Error(whyNot);
   };
   if (store === undefined) {
-    const said = `no DATABASE_URL: devices and tables are in a file of SQLite, ${localFile(dataDir)}`;
-    return [{ part: "local", probe: () => begin().then(() => said) }];
+    return [{ part: "local", probe: () => begin().then(() => probeLocal(localFile(dataDir))) }];
   }
   return [
     { part: "registry", probe: () => begin().then(() => probeRegistry(store, config)) },

@@ -1,14 +1,28 @@
 /**
- * What `sluice check` finds out about PostgreSQL without changing it: a gateway creates missing tables when it
+ * What `sluice check` finds out about the store without changing it: a gateway creates missing tables when it
  * starts, a check only says that it would. What the gateway does to existing tables is rehearsed
  * (store/postgres/rehearsal.ts).
  */
 import { coreDatabasesMax } from "../../sink/influx/database.ts";
 import type { Config } from "../../config/index.ts";
-import type { Store } from "../../core/store.ts";
+import type { Census, Store } from "../../core/store.ts";
 import { isWithoutDatabases } from "../../sink/influx/api.ts";
 import { askedSources } from "../../source/index.ts";
 import { counted } from "../../core/text/readable.ts";
+import { isThere } from "../../core/file/owner.ts";
+import { withDatabase } from "../../spool/tools/spool-file.ts";
+import { censusIn, naming } from "../../store/sqlite/local-file.ts";
+
+/** Opened to be read: to open it as a gateway does would make what is missing. @throws what would keep a gateway from its start */
+export function probeLocal(path: string): string {
+  const said = `no DATABASE_URL: devices and tables are in a file of SQLite, ${path}`;
+  if (!isThere(path)) return said;
+  const census = withDatabase(path, (db) => naming(db, () => censusIn(db)));
+  return `${said}: ${censusWords(census)}`;
+}
+
+const censusWords = ({ devices, tenants }: Census) =>
+  `${counted(devices, "device")} of ${counted(tenants, "tenant")}`;
 
 export async function probeTables(store: Store): Promise<string> {
   const { missingTables, mayCreate } = await store.inspect();
@@ -28,12 +42,12 @@ export async function probeRegistry(store: Store, config: Config): Promise<strin
   const { influx, lookup } = config;
   const { missingTables, mayCreate, untold, missesReplicas, findsTokens } = await store.inspect();
   const mayProvision = missingTables.length === 0 || mayCreate;
-  const { devices, tenants } = await store.probe(lookup.autoProvision && mayProvision);
+  const census = await store.probe(lookup.autoProvision && mayProvision);
   if (missingTables.includes("device_registry")) {
     if (!mayCreate) throw unseen(store, ["device_registry"]);
     return "no devices: the table does not exist yet";
   }
-  const remarks = [`${counted(devices, "device")} of ${counted(tenants, "tenant")}`];
+  const remarks = [censusWords(census)];
   if (untold !== null)
     remarks.push(
       `the registry does not notify of all changes, so every device is read again each second: ${untold}`,
@@ -46,7 +60,7 @@ export async function probeRegistry(store: Store, config: Config): Promise<strin
     remarks.push(
       "device_registry has no index on provision_token_hash, so a device that connects with its token alone as user name costs a read of the whole table: run `sluice migrate`, which adds one",
     );
-  if (tenants > coreDatabasesMax && isDatabaseEach(influx))
+  if (census.tenants > coreDatabasesMax && isDatabaseEach(influx))
     remarks.push(
       `INFLUXDB_DATABASE makes one database per tenant, and InfluxDB 3 Core holds ${coreDatabasesMax}`,
     );

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
 import { damageIn, openSqlite, whenNotBusy } from "../../core/file/sqlite.ts";
 import { Outage } from "../../core/outage.ts";
+import type { Census } from "../../core/store.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
 
 export function localFile(dataDir: string): string {
@@ -50,6 +51,14 @@ function opened(path: string): Database {
     const damaged = whatIsDamaged(path, error);
     throw damaged === undefined ? error : new Error(damaged, { cause: damageIn(error) });
   }
+}
+
+/** The devices that a file holds, also one whose tables are not made yet. */
+export function censusIn(db: Database): Census {
+  const table = "SELECT 1 FROM sqlite_schema WHERE name = 'device_registry'";
+  if (db.query(table).get() === null) return { devices: 0, tenants: 0 };
+  const census = "SELECT count(*) AS devices, count(DISTINCT tenant_id) AS tenants FROM device_registry";
+  return db.query<Census, []>(census).get() ?? { devices: 0, tenants: 0 };
 }
 
 /** Does `work` as soon as no other process is writing. @throws if the file is damaged, its name and what to do */

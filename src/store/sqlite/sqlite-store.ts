@@ -6,9 +6,9 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
 import { watchFiles, whenNotBusy } from "../../core/file/sqlite.ts";
-import type { Census, Store } from "../../core/store.ts";
+import type { Store } from "../../core/store.ts";
 import { createTablesSink } from "../tables-sink.ts";
-import { naming, onFile, openLocalFile } from "./local-file.ts";
+import { censusIn, naming, onFile, openLocalFile } from "./local-file.ts";
 import { createRetention } from "./retention.ts";
 import { createSqliteEvents } from "./sqlite-events.ts";
 import { createSqliteQuarantine } from "./sqlite-quarantine.ts";
@@ -43,12 +43,7 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
         missesReplicas: false,
         findsTokens: true,
       }),
-    probe: () =>
-      onFile(db, () => {
-        const census =
-          "SELECT count(*) AS devices, count(DISTINCT tenant_id) AS tenants FROM device_registry";
-        return db.query<Census, []>(census).get() ?? { devices: 0, tenants: 0 };
-      }),
+    probe: () => onFile(db, () => censusIn(db)),
     keepRetention: (bounds) => naming(db, () => createRetention({ db, path, bounds, clock, log })),
     close: () => whenNotBusy(() => db.close()),
   };
