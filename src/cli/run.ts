@@ -6,6 +6,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../core/clock.ts";
+import { doubtOfDisk } from "../core/file/disk-kind.ts";
 import { explain } from "../core/log/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
 import { systemdOf } from "./service/notify.ts";
@@ -36,6 +37,8 @@ export const run = command({
     const starve = systemd.feed(gateway.isProgressing);
     const hide = systemd.show(statusText(gateway.view.stats, systemClock));
     const { gatewayId, dataDir } = config.general;
+    const doubt = doubtOfDisk(dataDir);
+    if (doubt !== undefined) log.warn({ data_dir: dataDir }, `DATA_DIR is on ${doubt}`);
     log.info(
       {
         version,

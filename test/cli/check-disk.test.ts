@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log/log.ts";
-import { executable, sluice } from "../kit/gateway.ts";
+import { executable, sluice, startGateway } from "../kit/gateway.ts";
 
 async function disk(env: Record<string, string>) {
   let out = "";
@@ -24,7 +24,7 @@ test("a disk without the room that the spool must leave is no good, whether the 
   for (const DATA_DIR of [tmpdir(), join(tmpdir(), `sluice-not-there-${process.pid}`)]) {
     expect(await disk({ DATA_DIR })).toMatchObject({
       ok: true,
-      detail: expect.stringMatching(/ can be written and has [\d.]+ \w+ free$/),
+      detail: expect.stringMatching(/ can be written and has [\d.]+ \w+ free(; but it is on .*)?$/),
     });
     expect(await disk({ DATA_DIR, SPOOL_MIN_FREE_BYTES: "9007199254740991" })).toMatchObject({
       code: 1,
@@ -64,3 +64,21 @@ test.skipIf(!mounted)("a disk without an inode is no good, however much of it is
   const detail = expect.stringContaining("no inode left for a new file (`df -i` shows it)");
   expect(await disk({ DATA_DIR: small })).toMatchObject({ code: 1, ok: false, detail });
 });
+
+test.skipIf(!mounted || !existsSync(executable))(
+  "a disk that forgets, and one that may promise more than it keeps, are told of by the check and at the start",
+  async () => {
+    const DATA_DIR = mkdtempSync(join(tmpdir(), "sluice-check-forgets-"));
+    Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", DATA_DIR]);
+    const why = "is on tmpfs, which is empty after a restart of the host: put DATA_DIR on a disk";
+    try {
+      expect(await disk({ DATA_DIR })).toMatchObject({ ok: true, detail: expect.stringContaining(why) });
+      const gateway = await startGateway({ BROKER_LISTEN: "127.0.0.1:0" }, DATA_DIR);
+      expect(gateway.log()).toContain(`DATA_DIR ${why}`);
+      await gateway.stop();
+    } finally {
+      Bun.spawnSync(["umount", "-l", DATA_DIR]);
+      rmSync(DATA_DIR, { recursive: true });
+    }
+  },
+);

@@ -11,6 +11,7 @@ import { statusTopicOf } from "../../admin/status-topic.ts";
 import { probeStatusTopic } from "../../source/mqtt/probe.ts";
 import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
+import { doubtOfDisk } from "../../core/file/disk-kind.ts";
 import { freeBytesOn, whyNoNewFile } from "../../core/file/free-bytes.ts";
 import { whyReadOnly } from "../../core/file/owner.ts";
 import type { CertificateEnd } from "../../core/net/pem.ts";
@@ -128,7 +129,10 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
   const freeBytes = freeBytesOn(directory);
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
   const has = `has ${size(freeBytes)} free`;
-  if (freeBytes + spoolBytes >= freeBytesMin) return Promise.resolve(`${dataDir} can be written and ${has}`);
+  const doubt = doubtOfDisk(directory);
+  const but = doubt === undefined ? "" : `; but it is on ${doubt}`;
+  if (freeBytes + spoolBytes >= freeBytesMin)
+    return Promise.resolve(`${dataDir} can be written and ${has}${but}`);
   const why = `${dataDir} ${has} and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
 }
