@@ -60,7 +60,9 @@ export function fetchChecked(
     );
     const fetched = await fetchInPace(pace, async (maxBytes) => {
       const send = sendRequestToNode(node)(api, { ...request, ...sessionless, topics, maxBytes });
-      const { errorCode, fetched: of } = (await send) as unknown as Answer;
+      const { throttleMs, errorCode, fetched: of } = (await send) as unknown as Answer;
+      // Over its quota: what is asked of this broker meanwhile would run out of its time.
+      if (throttleMs > 0) await sleep(clock, throttleMs);
       if (errorCode !== 0) throw new KafkaTSApiError(errorCode, null, null);
       return of;
     });

@@ -5,7 +5,14 @@ import type { Source } from "../../../src/core/source.ts";
 import { joinGroup } from "../../../src/kafka/group.ts";
 import { createFetchPace } from "../../../src/kafka/paced.ts";
 import { sharedKafka } from "../../kit/kafka/broker.ts";
-import { addPartitions, kafkaTestable, newTopic, produceByKcat, proxied } from "../../kit/kafka/client.ts";
+import {
+  addPartitions,
+  kafkaTestable,
+  limit,
+  newTopic,
+  produceByKcat,
+  proxied,
+} from "../../kit/kafka/client.ts";
 import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
 import { fakeIntake, until } from "../../kit/source.ts";
 
@@ -98,6 +105,33 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     const texts = () => members.map(({ intake }) => intake.texts().toSorted().at(-1));
     await until("each has another", () => texts().join() === "2,3" || texts().join() === "3,2", 40_000);
     expect(members.map(({ source }) => source.status().connected)).toEqual([true, true]);
+  });
+
+  test("waits as long as the broker says if it is over its quota, by the same connections", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 1 });
+    await limit(bootstrap, "consumer", "slow-member", 10_000);
+    const large = Array.from({ length: 130 }, (_, n) => ({ key: "d", value: `${n} ${"x".repeat(1_000)}` }));
+    await produceByKcat(bootstrap, topic, large, ["-X", "batch.num.messages=10"]);
+    const proxy = await proxied(bootstrap);
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: proxy.bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+      KAFKA_TIMEOUT_MS: "1000",
+    };
+    const source = openSource(env, new Map(), "slow-member");
+    opened.push(source);
+    const intake = fakeIntake(() => source);
+    await source.start(intake);
+    await until("the first", () => intake.messages.length > 0);
+    const connections = proxy.accepted();
+    await until("all", () => intake.messages.length >= 130);
+    expect(intake.messages.length).toBe(130);
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
+    expect(proxy.accepted()).toBe(connections);
+    await source.close();
+    await proxy.stop();
   });
 
   test("has nothing dealt out anew when the gateway that leads it starts again, but for partitions that are new", async () => {
