@@ -20,6 +20,10 @@ test.each([
     "10.0.0.1:5432 refuses the connection or cannot be reached (ECONNREFUSED): nothing listens there, or its host or the network is down",
   ],
   [
+    "connect ECONNREFUSED fe80::1:5432",
+    "[fe80::1]:5432 refuses the connection or cannot be reached (ECONNREFUSED): nothing listens there, or its host or the network is down",
+  ],
+  [
     "The socket connection was closed unexpectedly. For more information, pass `verbose: true` in the second argument to fetch()",
     "The socket connection was closed unexpectedly.",
   ],

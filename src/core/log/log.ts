@@ -79,6 +79,7 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/(?:Unable to connect\. Is|Was there a typo in) .*\?$/, "cannot connect"],
   [/getaddrinfo ENOTFOUND (\S+)$/, "the host name $1 does not resolve"],
   [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
+  [/(ECONNREFUSED|CONNECT_TIMEOUT) (\S*:\S*):(\d+)$/, "$1 [$2]:$3"],
   [/connect ECONNREFUSED (\S+)$/, `$1 ${unreachedText}`],
   [/(?:read|write) (ECONNRESET|EPIPE)$/, "the connection was closed from there ($1)"],
   [/Malformed_HTTP_Response fetching .*$/, "what listens there does not speak HTTP"],
