@@ -141,18 +141,21 @@ export function once(work: () => void): (event: MouseEvent) => void {
   };
 }
 
-/** Everybody who was told to log in asks again. */
+/** Everybody who was told to log in asks again, in the other tabs too: the session is the browser's. */
 export function announceSession(): void {
-  window.dispatchEvent(new Event(sessionChanged));
+  const channel = new BroadcastChannel(sessionChanged);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is a window's
+  channel.postMessage("");
+  channel.close();
 }
 
 /** A number that grows at each login and logout. */
 export function useSession(): number {
   const [changes, setChanges] = useState(0);
   useEffect(() => {
-    const note = () => setChanges((n) => n + 1);
-    window.addEventListener(sessionChanged, note);
-    return () => window.removeEventListener(sessionChanged, note);
+    const channel = new BroadcastChannel(sessionChanged);
+    channel.addEventListener("message", () => setChanges((n) => n + 1));
+    return () => channel.close();
   }, []);
   return changes;
 }

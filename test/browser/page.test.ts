@@ -574,6 +574,17 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator("#devices form.login").waitFor();
       await page.getByRole("button", { name: "Log out" }).waitFor({ state: "detached" });
     });
+
+    test("who logs in or out in one tab has done so in all of them", async () => {
+      await open({ ADMIN_TOKEN });
+      const other = await page.context().newPage();
+      await other.goto(page.url());
+      await other.locator("#settings form.login").waitFor();
+      await login(ADMIN_TOKEN);
+      await other.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS"))').waitFor();
+      await page.getByRole("button", { name: "Log out" }).click();
+      await other.locator("#settings form.login").waitFor();
+    });
   });
 
   const absent = [
