@@ -57,10 +57,14 @@ export class KnownMessages {
     return window.has(key) || this.#retries.isRetry(message);
   }
 
-  /** Without the flag a packet identifier may be a new message's: it is the same only if the bytes say when, or its number. */
+  /**
+   * Without the flag a packet identifier may be a new message's: it is the same only if the bytes say when, or its number. A device of
+   * our own broker that starts anew may count both from one: of it only the time tells.
+   */
   #isUnmarked(message: Message): boolean {
     const key = message.mayBeAgain ? message.redeliveryKey() : undefined;
-    return key !== undefined && this.#parts.window.has(key) && this.#parts.hasOwnIdentity(message);
+    const { window, hasOwnIdentity } = this.#parts;
+    return key !== undefined && window.has(key) && hasOwnIdentity(message, message.abandoned !== undefined);
   }
 
   /** What became of a message that is known, for its sender to be told again. */

@@ -14,8 +14,8 @@ import type { Message } from "../core/message.ts";
 /** Of messages on the disk whose sender does not know. */
 const unansweredMax = 10_000;
 
-/** Does a message say its own time or sequence number, so that the same again is the same? */
-export type HasOwnIdentity = (message: Message) => boolean;
+/** Does a message say its own time, or unless `byTime` its sequence number, so that the same again is the same? */
+export type HasOwnIdentity = (message: Message, byTime?: boolean) => boolean;
 
 export class Retries {
   readonly #hasOwnIdentity: HasOwnIdentity;

@@ -61,8 +61,8 @@ export interface Judge<Found = Entry | Pending | Several> {
   devicesOf(message: Message): readonly string[];
   /** The topic pattern of the mapping that reads this topic; undefined: it is of our own form, or of none. */
   mappingOf(topic: string): string | undefined;
-  /** Does a message say its own time or sequence number (each event of it, if there are several)? */
-  hasOwnIdentity(message: Message): boolean;
+  /** Does a message say its own time, or unless `byTime` its sequence number (each event of it, if there are several)? */
+  hasOwnIdentity(message: Message, byTime?: boolean): boolean;
 }
 
 export function isPending(outcome: Entry | Pending | Several): outcome is Pending {

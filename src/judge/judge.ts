@@ -241,8 +241,8 @@ export function createJudge(options: JudgeOptions): Judge {
       };
     },
     mappingOf: (topic) => mappingFor(topic)?.mapping.topic.text,
-    hasOwnIdentity: (message) =>
-      partsOf(candidateOf(message)).every(({ candidate }) => saysWhen(candidate.text ?? "")),
+    hasOwnIdentity: (message, byTime = false) =>
+      partsOf(candidateOf(message)).every(({ candidate }) => saysWhen(candidate.text ?? "", byTime)),
     devicesOf(message) {
       const own = addressIn(message);
       if (!isRejection(own)) return [own.key];
@@ -257,10 +257,10 @@ export function createJudge(options: JudgeOptions): Judge {
 }
 
 /** Of an envelope, whether the device's or the canonical one. */
-function saysWhen(text: string): boolean {
+function saysWhen(text: string, byTime: boolean): boolean {
   try {
     const body = JSON.parse(text) as { ts?: unknown; seq?: unknown } | null;
-    return (body?.ts ?? body?.seq ?? null) !== null;
+    return (body?.ts ?? (byTime ? null : body?.seq) ?? null) !== null;
   } catch {
     return false;
   }

@@ -346,6 +346,16 @@ describe("a packet delivered again", () => {
     expect(part.durable).toHaveLength(4);
   });
 
+  test("of a device that may count anew is recognised without DUP by its time alone", () => {
+    const part = intake(kit, aRegistry());
+    part.cached.add("a");
+    const counted = { payload: new TextEncoder().encode('{"seq":1}'), mayBeAgain: true };
+    for (const changes of [{}, { abandoned: () => false }, {}])
+      part.port.receive(aDeviceMessage(1, "a", { ...counted, ...changes }));
+    part.clock.advance(30);
+    expect(part.books.totals()).toMatchObject({ accepted: 2, duplicate: 1 });
+  });
+
   test("does not exist for QoS 0: it is always a message of its own", () => {
     const part = intake(kit, aRegistry());
     part.cached.add("a");

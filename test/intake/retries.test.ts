@@ -93,3 +93,12 @@ test("on a topic that all devices share, the same from another device is a new m
   expect(retries.isRetry(sent(body, from("d2")).message)).toBe(false);
   expect(retries.isRetry(sent(body, from("d1")).message)).toBe(true);
 });
+
+test.each([
+  [{}, true, true],
+  [{ ts: undefined }, true, false],
+  [{ ts: undefined, seq: undefined }, false, false],
+])("a message with %j has an identity of its own, and by its time alone", (changes, has, byTime) => {
+  const { message } = sent(aBody(changes));
+  expect([judge.hasOwnIdentity(message), judge.hasOwnIdentity(message, true)]).toEqual([has, byTime]);
+});

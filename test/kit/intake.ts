@@ -210,9 +210,9 @@ export function aDeviceMessage(
   };
 }
 
-function saysWhen({ payload }: Message): boolean {
+function saysWhen({ payload }: Message, byTime = false): boolean {
   const { ts, seq } = JSON.parse(new TextDecoder().decode(payload)) as { ts?: unknown; seq?: unknown };
-  return (ts ?? seq ?? null) !== null;
+  return (ts ?? (byTime ? null : seq) ?? null) !== null;
 }
 
 function namesIn({ topic }: Message): string[] {
