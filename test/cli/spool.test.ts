@@ -83,6 +83,21 @@ describe("sluice spool", () => {
     spool.close();
   });
 
+  test("what the disk has above its floor is all the room there is, however much the spool may hold", async () => {
+    fill(three());
+    const room = async (SPOOL_MIN_FREE_BYTES: string) => {
+      const { out } = await sluiceWith(
+        { SPOOL_MIN_FREE_BYTES, SPOOL_MAX_BYTES: "1000TiB" },
+        "status",
+        "--json",
+      );
+      return JSON.parse(out) as { room_bytes: number; disk_free_bytes: number };
+    };
+    const { room_bytes: bytes, disk_free_bytes: free } = await room("1MiB");
+    expect(bytes).toBe(free - 2 ** 20);
+    expect(await room("1000TiB")).toMatchObject({ room_bytes: 0 });
+  });
+
   test.each(["status", "verify", "repair", "export", "compact"])(
     "%s says that there is no spool, and where",
     async (tool) => {

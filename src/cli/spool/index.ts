@@ -25,11 +25,11 @@ const status = command({
     const { config } = configured(context);
     sayWhere(context, `the spool, ${spoolIn(config.general.dataDir)}`);
     const found = spoolStatus(config.general.dataDir);
-    const { bytesMax } = config.spool;
+    const bounds = config.spool;
     context.stdout(
       options.json
-        ? jsonLine(inSnakeCase({ ...found, bytesMax, ...room(found, bytesMax) }))
-        : statusText(found, bytesMax, Date.now()),
+        ? jsonLine(inSnakeCase({ ...found, bytesMax: bounds.bytesMax, ...room(found, bounds) }))
+        : statusText(found, bounds, Date.now()),
     );
     return Promise.resolve(0);
   },

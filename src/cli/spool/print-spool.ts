@@ -1,4 +1,5 @@
 /** What `sluice spool` prints for people. */
+import type { Config } from "../../config/index.ts";
 import { counted, countedEntries, duration, number, size } from "../../core/text/readable.ts";
 import type { Repaired } from "../../spool/tools/repair.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
@@ -6,7 +7,10 @@ import type { SpoolStatus } from "../../spool/tools/status.ts";
 import type { Verified } from "../../spool/tools/verify.ts";
 import { table } from "../report.ts";
 
-export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number): string {
+type Bounds = Pick<Config["spool"], "bytesMax" | "freeBytesMin">;
+
+export function statusText(status: SpoolStatus, bounds: Bounds, nowMs: number): string {
+  const { bytesMax } = bounds;
   const { head, first, groups, entries, bytes, oldestReceivedMs, newestReceivedMs, files } = status;
   const facts = [
     ["spool", `${status.path}, ${status.inUse ? "in use by a gateway" : "not in use"}`],
@@ -18,7 +22,7 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
     ],
     ["bytes", `${size(bytes)} of ${size(bytesMax)} (${((bytes * 100) / bytesMax).toFixed(1)} %)`],
     ["oldest", oldestReceivedMs === null ? "-" : `${age(nowMs - oldestReceivedMs)} old`],
-    ["room", roomText(status, bytesMax)],
+    ["room", roomText(status, bounds)],
     ["files", files.map((file) => `${file.path} ${size(file.bytes)}`).join(", ")],
     ["disk free", size(status.diskFreeBytes)],
     ["dead letters", String(status.deadLetters)],
@@ -42,12 +46,12 @@ export function statusText(status: SpoolStatus, bytesMax: number, nowMs: number)
   ].join("\n");
 }
 
-/** Bytes left until the bound, and how long they last at the rate at which the held entries came in. */
+/** Bytes left until the bound or the disk's floor, whichever is nearer, and how long they last at the rate at which the held entries came in. */
 export function room(
   status: SpoolStatus,
-  bytesMax: number,
+  { bytesMax, freeBytesMin }: Bounds,
 ): { roomBytes: number; roomSeconds: number | null } {
-  const roomBytes = Math.max(0, bytesMax - status.bytes);
+  const roomBytes = Math.max(0, Math.min(bytesMax - status.bytes, status.diskFreeBytes - freeBytesMin));
   const { oldestReceivedMs: from, newestReceivedMs: to } = status;
   const ms = from === null || to === null ? 0 : to - from;
   return {
@@ -57,8 +61,8 @@ export function room(
   };
 }
 
-function roomText(status: SpoolStatus, bytesMax: number): string {
-  const { roomBytes, roomSeconds } = room(status, bytesMax);
+function roomText(status: SpoolStatus, bounds: Bounds): string {
+  const { roomBytes, roomSeconds } = room(status, bounds);
   return roomSeconds === null
     ? `${size(roomBytes)}; how long that lasts is not known yet: less than a minute of messages is held`
     : `${size(roomBytes)}, ${duration(roomSeconds)} at the rate at which the held entries came in`;

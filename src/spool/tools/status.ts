@@ -3,10 +3,10 @@ import { rowBytes } from "../groups.ts";
 import type { Database } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import type { Totals } from "../../core/sink.ts";
 import { isDiskFull } from "../../core/file/sqlite.ts";
 import { explain } from "../../core/log/log.ts";
+import { freeBytes } from "../disk.ts";
 import { headOf } from "../open.ts";
 import { booksIn } from "../sidecar.ts";
 import { withFile } from "./spool-file.ts";
@@ -39,6 +39,7 @@ export interface SpoolStatus {
   readonly deadLetters: number;
   readonly books: Readonly<Record<string, number>>;
   readonly files: readonly { path: string; bytes: number }[];
+  /** Free pages of the file count as free. */
   readonly diskFreeBytes: number;
 }
 
@@ -47,7 +48,7 @@ export function spoolStatus(dataDir: string): SpoolStatus {
   return withFile(dataDir, (db, path) => {
     try {
       const contents = db.transaction(() => contentsOf(db))();
-      return { path, inUse: isInUse(dataDir), ...contents, ...spaceOf(path) };
+      return { path, inUse: isInUse(dataDir), ...contents, ...spaceOf(db, path) };
     } catch (cause) {
       throw new Error(
         `${path} cannot be read (${explain(cause)}): see what \`sluice spool verify\` says of it`,
@@ -126,11 +127,11 @@ function sinksOf(db: Database, head: number, letters: ReadonlyMap<string, number
   });
 }
 
-function spaceOf(path: string) {
+function spaceOf(db: Database, path: string) {
   const files = [path, `${path}-wal`].filter((file) => existsSync(file));
   return {
     files: files.map((file) => ({ path: file, bytes: statSync(file).size })),
-    diskFreeBytes: freeBytesOn(dirname(path)),
+    diskFreeBytes: freeBytes(db, dirname(path)),
   };
 }
 
