@@ -11,7 +11,7 @@ import {
 } from "bun:test";
 import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry } from "../../src/core/entry.ts";
-import { explain } from "../../src/core/log/log.ts";
+import { explain, type Log, silentLog } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { markScript, metricsPerDeviceMax } from "../../src/sink/redis/scripts.ts";
@@ -351,7 +351,10 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       const clock = handClock();
       const long = { ...clock, monoMs: () => clock.monoMs() + fills * 60_000 };
       let fills = 0;
-      const given = { clock: long, held, stored: () => (fills++, stored) };
+      const warnings: string[] = [];
+      const warn = (text: string) => void warnings.push(text);
+      const log: Log = Object.assign(Object.create(silentLog), { warn });
+      const given = { clock: long, log, held, stored: () => (fills++, stored) };
       const sink = open({}, given);
       await deliverAll(sink, [reading(6, { a: 6 })]);
       await until(() => sink.stats?.()["refills"] === 1);
@@ -359,6 +362,8 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       await deliverAll(sink, [reading(7, { a: 7 })]);
       expect(sink.stats?.()).toMatchObject({ refill_running: false });
       expect(sink.stats?.()["refill_reason"]).toContain("maxmemory-policy");
+      expect(warnings.at(0)).toEndWith("filling it from the spool and the tables");
+      expect(warnings.at(-1)).toMatch(/the tables, in \d+ s \(a filling is followed by a rest\)$/);
       // A minute more than four times the filling, which took a moment longer than its minute.
       for (let minutes = 0; minutes < 5; minutes++) clock.tick();
       await deliverAll(sink, [reading(8, { a: 8 })]);

@@ -108,9 +108,11 @@ export function createRefill({
   return {
     start(why) {
       if (stopping.signal.aborted || running !== undefined) return;
-      if (why !== reason) log.warn(`${why}: filling it from the spool and the tables`);
+      const restMs = notBeforeMs - clock.monoMs();
+      const when = restMs > 0 ? `, in ${Math.ceil(restMs / 1000)} s (a filling is followed by a rest)` : "";
+      if (why !== reason) log.warn(`${why}: filling it from the spool and the tables${when}`);
       reason = why;
-      if (clock.monoMs() < notBeforeMs) return;
+      if (restMs > 0) return;
       running = run().finally(() => {
         running = undefined;
       });
