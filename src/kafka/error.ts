@@ -36,6 +36,7 @@ export const code = {
   coordinatorNotAvailable: 15,
   notCoordinator: 16,
   recordListTooLarge: 18,
+  notEnoughReplicas: 19,
   otherProtocol: 23,
   sessionTimeout: 26,
   topicForbidden: 29,

@@ -8,9 +8,9 @@
  */
 import { sleep, type Clock } from "../core/clock.ts";
 import { explain } from "../core/log/log.ts";
-import { code, KafkaError } from "./error.ts";
+import { code, isForbidden, KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
-import type { Topic } from "./requests.ts";
+import type { Topic, Wire } from "./requests.ts";
 
 const noNode = -1;
 
@@ -62,6 +62,22 @@ export function mustBeLed(
 /** @throws if one of all their partitions has no leader */
 export function mustBeLedWhole(topics: readonly Topic[]): void {
   mustBeLed(topics.flatMap((topic) => topic.leaders.map((_, partition) => ({ topic, partition }))));
+}
+
+/** @throws naming those that take nothing, since too few of their replicas are in sync: as far as the user may see it (DESCRIBE_CONFIGS) */
+export async function mustBeInSync(wire: Wire, topics: readonly Topic[]): Promise<void> {
+  for (const { name: topic } of topics) {
+    const found = await wire.tooFewInSync(topic).catch((error: unknown) => {
+      if (error instanceof KafkaError && isForbidden(error)) return [];
+      throw error;
+    });
+    if (found.length === 0) continue;
+    const partitions = listed(found.map((index) => ({ topic, index })));
+    throw new KafkaError(
+      code.notEnoughReplicas,
+      `fewer replicas are in sync than min.insync.replicas of partition ${partitions}, which take nothing until more are`,
+    );
+  }
 }
 
 /** From here on an answer in which partitions lack a leader is none but that, and the brokers' addresses are those of the last answer: the library keeps the first. */

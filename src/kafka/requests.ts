@@ -82,6 +82,8 @@ export interface Wire {
   readonly place: string;
   /** @throws if one of the topics is not there or may not be seen */
   topics(names: readonly string[]): Promise<Topics>;
+  /** Its partitions of which fewer replicas are in sync than it wants to take anything. @throws if the user may not see its settings */
+  tooFewInSync(topic: string): Promise<readonly number[]>;
   /** The node that keeps the group or the transactions of this name. */
   coordinator(kind: "group" | "transaction", key: string): Promise<number>;
   /** From 2 on a transaction needs three requests only (KIP-890). */

@@ -99,6 +99,18 @@ function wireOf(
         }),
       };
     },
+    async tooFewInSync(name) {
+      const resource = { resourceType: ofTopic, resourceName: name, configurationKeys: [leastInSync] };
+      const asked = { resources: [resource], includeSynonyms: false };
+      const { results } = await call(() => cluster.sendRequest(API.DESCRIBE_CONFIGS, asked));
+      const least = Number(results[0]?.configs[0]?.value ?? 0);
+      const { topics } = await call(() =>
+        cluster.sendRequest(API.METADATA, { topics: [{ id: null, name }] }),
+      );
+      return (topics[0]?.partitions ?? [])
+        .filter(({ isrNodes }) => isrNodes.length < least)
+        .map(({ partitionIndex }) => partitionIndex);
+    },
     async coordinator(kind, key) {
       const request = { keyType: kind === "group" ? 0 : 1, keys: [key] };
       const { coordinators } = await call(() => cluster.sendRequest(API.FIND_COORDINATOR, request));
@@ -259,6 +271,9 @@ function wireOf(
     },
   };
 }
+
+const ofTopic = 2;
+const leastInSync = "min.insync.replicas";
 
 /** What the broker says of topics it did not ask for by name. */
 const omitted = -2_147_483_648;

@@ -5,7 +5,7 @@ import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
 import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";
-import { addPartitions, deleteGroup, kafkaTestable, limit, proxied } from "../kit/kafka/client.ts";
+import { addPartitions, configure, deleteGroup, kafkaTestable, limit, proxied } from "../kit/kafka/client.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 
@@ -193,6 +193,17 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     const sink = kafka.open({ gatewayId: "bounded", env: { KAFKA_TIMEOUT_MS: "1000" } });
     expect(await sink.deliver(delivery(events(1, 130)))).toMatchObject({ delivered: 130 });
     expect(sink.stats?.()).toMatchObject({ sessions: 1, transactions: 1 });
+  });
+
+  test("check names what takes nothing, since too few replicas are in sync", async () => {
+    const few = await openKafka(bootstrap, { partitions: 2, configs: { "min.insync.replicas": "2" } });
+    expect(await few.open().probe().catch(explain)).toContain(
+      `fewer replicas are in sync than min.insync.replicas of partition 0 of ${few.validated}, 1 of ${few.validated}`,
+    );
+    for (const topic of [few.validated, few.rejected])
+      await configure(bootstrap, topic, "min.insync.replicas", "1");
+    expect(await until(() => few.open().probe())).toContain(few.rejected);
+    await few.close();
   });
 
   test("says what to do about a transaction that the broker cannot end", async () => {

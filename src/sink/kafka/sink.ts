@@ -23,7 +23,7 @@ import {
 import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { mustBeLedWhole } from "../../kafka/leaderless.ts";
+import { mustBeInSync, mustBeLedWhole } from "../../kafka/leaderless.ts";
 import { inPace } from "../../kafka/paced.ts";
 import { provedTopics, provedTransaction } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
@@ -252,6 +252,7 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
       await provedTransaction(wire, names.transactionalId, names.group);
       provedTopics(topics, "write");
       provedTopics(topics.slice(0, 1), "read");
+      await mustBeInSync(wire, topics);
       const said = topics
         .map(({ name, leaders }) => `${name} (${counted(leaders.length, "partition")})`)
         .join(", ");
