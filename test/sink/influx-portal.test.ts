@@ -127,6 +127,22 @@ test.each(["v3", "v2", "v1"] as const)(
   },
 );
 
+test("a proxy whose InfluxDB 2 is away blames no organization, and needs no operator", async () => {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) =>
+      url.endsWith("/ping")
+        ? new Response(null, { status: 204, headers: { "x-influxdb-version": "v2.7.12" } })
+        : new Response(null, { status: url.includes("/orgs") ? 502 : 404 }),
+  });
+  ends.push(() => server.stop(true));
+  const influx = openInflux({ url: server.url.href, org: "o", retention: "30d" });
+  ends.push(() => influx.dispose());
+  const error: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ alarm: false, message: 'organization "o": HTTP 502' });
+});
+
 /** Refuses `/ping` in a proxy's words until it lets through what a server of version 1 says. */
 function gate(refusal: () => Response | null) {
   const server = Bun.serve({

@@ -68,8 +68,8 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
   if (status === 204) return { kind: "stored" };
   const body = parse(answer.text);
-  const words = serverWords(answer.text, body);
-  const why = `HTTP ${status}: ${shortened(words)}${status >= 500 && isFull.test(words) ? fullHint : ""}`;
+  const words = wordsIn(answer.text, body);
+  const why = `${said(status, words)}${status >= 500 && isFull.test(words) ? fullHint : ""}`;
   if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
   if ([408, 425, 429, 502, 503, 504].includes(status)) {
     const retryAfterMs = retryAfter(answer.headers, nowMs);
@@ -142,7 +142,7 @@ const isOfMissing = (words: string) => /^(bucket|database)\b/.test(words);
 
 /** Does it say that the database is not there? A proxy says 404, too, while the server behind it is away. */
 export const lacksDatabase = ({ status, text }: InfluxAnswer): boolean =>
-  status === 404 && isOfMissing(wordsIn(text));
+  status === 404 && isOfMissing(wordsIn(text, parse(text)));
 
 /** Are these InfluxDB's words, of any version? A proxy or a firewall refuses, too, and knows nothing of tokens. */
 export function isOwnRefusal({ text }: InfluxAnswer): boolean {
@@ -187,10 +187,14 @@ export function parse(text: string): unknown {
   }
 }
 
-/** The server's words, cut for people; InfluxDB 2 has them in JSON over several lines, a proxy in a page. */
-export const wordsIn = (text: string): string => shortened(serverWords(text, parse(text)));
+/** An answer for people. Many have no words. */
+export const saidIn = ({ status, text }: InfluxAnswer): string => said(status, wordsIn(text, parse(text)));
 
-function serverWords(text: string, body: unknown): string {
+const said = (status: number, words: string) =>
+  words === "" ? `HTTP ${status}` : `HTTP ${status}: ${shortened(words)}`;
+
+/** The server's words; InfluxDB 2 has them in JSON over several lines, a proxy in a page. */
+function wordsIn(text: string, body: unknown): string {
   const words = isObject(body) ? (body["error"] ?? body["message"]) : titleOf(text);
   return (typeof words === "string" ? words : text).trim();
 }

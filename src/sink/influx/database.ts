@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
-import { parse, wordsIn } from "./answer.ts";
+import { parse, saidIn } from "./answer.ts";
 import type { InfluxAnswer, InfluxRequest } from "./http.ts";
 
 /** Sends a request with the credentials. */
@@ -60,11 +60,10 @@ export async function createDatabase(
   const there = answer.status === 409 || /already exists|conflicts with an existing/i.test(answer.text);
   const isRefused = answer.status >= 300 || /"error"/.test(answer.text);
   if (!isRefused || there) return null;
-  const why = `cannot create database ${name}: HTTP ${answer.status} ${wordsIn(answer.text)}`;
+  const why = `cannot create database ${name}: ${saidIn(answer)}`;
   if (answer.status === 401 || answer.status === 403) return why;
   // A busy server needs no operator. A 500 does: it also stands for a period that the server does not take.
-  const isBusy = [408, 425, 429, 502, 503, 504].includes(answer.status);
-  throw new Outage(why, { retryAfterMs: isBusy ? 0 : 30_000, alarm: !isBusy });
+  throw isBusy(answer.status) ? new Outage(why) : new Outage(why, { retryAfterMs: 30_000, alarm: true });
 }
 
 const json = { "content-type": "application/json" };
@@ -108,19 +107,20 @@ async function organizationId(send: SendRequest, org: string): Promise<string | 
     if (found?.success) return found.data.orgs[0]?.id ?? null;
     if (found !== undefined) break;
   }
-  const hint =
-    last?.status === 401
-      ? "check INFLUXDB_TOKEN"
-      : last?.status === 200
-        ? "no list: check INFLUXDB_URL"
-        : "set INFLUXDB_ORG to the organization's name or id";
-  throw new Outage(
-    `organization ${JSON.stringify(org)}: HTTP ${last?.status} ${wordsIn(last?.text ?? "")} (${hint})`,
-    {
-      retryAfterMs: 30_000,
-      alarm: true,
-    },
-  );
+  const status = last?.status ?? 0;
+  const why = `organization ${JSON.stringify(org)}: ${last === undefined ? "" : saidIn(last)}`;
+  throw isBusy(status)
+    ? new Outage(why)
+    : new Outage(why + hintOfOrganization(status), { retryAfterMs: 30_000, alarm: true });
+}
+
+/** An operator can do nothing; the server, or a proxy before it, is to be asked again. */
+const isBusy = (status: number) => [408, 425, 429, 502, 503, 504].includes(status);
+
+function hintOfOrganization(status: number): string {
+  if (status === 401) return " (check INFLUXDB_TOKEN)";
+  if (status === 200) return " (no list: check INFLUXDB_URL)";
+  return status === 400 || status === 404 ? " (set INFLUXDB_ORG to the organization's name or id)" : "";
 }
 
 function createV1(send: SendRequest, name: string, retention: string): Promise<InfluxAnswer> {
@@ -192,11 +192,11 @@ async function listing(
   request: InfluxRequest,
   namesIn: (answer: unknown) => string[],
 ): Promise<string[]> {
-  const { status, text } = await send(request);
-  const said = `${label} answers HTTP ${status}: ${wordsIn(text)}`;
-  if (status !== 200) throw new Outage(said, { alarm: true });
+  const answer = await send(request);
+  const said = `${label} answers ${saidIn(answer)}`;
+  if (answer.status !== 200) throw new Outage(said, { alarm: true });
   try {
-    return namesIn(parse(text));
+    return namesIn(parse(answer.text));
   } catch {
     throw new Outage(`${said} (no list of databases: check INFLUXDB_URL)`, { alarm: true });
   }

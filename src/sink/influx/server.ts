@@ -4,7 +4,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
 import { Outage } from "../../core/outage.ts";
-import { isOwnRefusal, judgeAnswer, lacksDatabase, wordsIn, type Verdict } from "./answer.ts";
+import { isOwnRefusal, judgeAnswer, lacksDatabase, saidIn, type Verdict } from "./answer.ts";
 import {
   authorization,
   confirm,
@@ -183,11 +183,8 @@ export function createServer(options: ServerOptions): Target {
   }
 
   async function probeShared(server: Api): Promise<string> {
-    const { status, text } = await writeNothing(server, "");
-    if (status !== 204)
-      throw new Outage(`${server.label} answers HTTP ${status}: ${wordsIn(text)}`, {
-        alarm: true,
-      });
+    const answer = await writeNothing(server, "");
+    if (answer.status !== 204) throw new Outage(`${server.label} answers ${saidIn(answer)}`, { alarm: true });
     return `${server.label} at ${base}: ${sharedWords(server)}`;
   }
 
