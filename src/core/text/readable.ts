@@ -38,11 +38,12 @@ export function size(bytes: number): string {
   return power === 0 ? counted(bytes, "byte") : `${(bytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
 }
 
-/** In the reader's own time; the date too unless it is today. */
+/** In the reader's own time; the date too unless it is today, with its year unless it is this one. */
 export function localTime(iso: string): string {
   const at = new Date(iso);
+  const now = new Date();
   const clock = at.toTimeString().slice(0, 5);
-  return at.toDateString() === new Date().toDateString()
-    ? clock
-    : `${at.toLocaleDateString("en", { month: "short", day: "numeric" })} ${clock}`;
+  if (at.toDateString() === now.toDateString()) return clock;
+  const year = at.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  return `${at.toLocaleDateString("en", { month: "short", day: "numeric", year })} ${clock}`;
 }
