@@ -59,6 +59,8 @@ interface Visitor {
   /** When the packet that is not complete began; undefined if none is. */
   unfinishedSinceMs: number | undefined;
   unfinished: number;
+  /** How many had come whole by then. */
+  packets: number;
 }
 
 export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
@@ -93,6 +95,7 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
       watch: undefined,
       unfinishedSinceMs: undefined,
       unfinished: 0,
+      packets: 0,
     });
     socket.once("close", () => leave(socket));
     return true;
@@ -131,17 +134,20 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     socket.on("data", (chunk: Buffer) => {
       const why = packets.see(chunk);
       if (why !== undefined) return end(socket, visitor, why);
-      note(visitor, packets.unfinishedBytes());
+      note(visitor, packets);
       if (unfinished > unfinishedBytesMax) endLargest();
     });
     return packets;
   }
 
-  function note(visitor: Visitor, bytes: number): void {
+  function note(visitor: Visitor, watched: PacketWatch): void {
+    const [bytes, packets] = [watched.unfinishedBytes(), watched.packets()];
     unfinished += bytes - visitor.unfinished;
-    if (bytes === 0) visitor.unfinishedSinceMs = undefined;
-    else visitor.unfinishedSinceMs ??= clock.monoMs();
+    // Another than before: of a device that sends without a pause hardly a piece ends where a packet does.
+    if (bytes === 0 || packets !== visitor.packets) visitor.unfinishedSinceMs = undefined;
+    if (bytes > 0) visitor.unfinishedSinceMs ??= clock.monoMs();
     visitor.unfinished = bytes;
+    visitor.packets = packets;
   }
 
   function end(socket: Socket, { address }: Visitor, why: string): void {

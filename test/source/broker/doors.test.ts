@@ -103,6 +103,20 @@ describe("the doors", () => {
     expect([slow.isGone(), idle.isGone()]).toEqual([true, false]);
   });
 
+  test("a device that sends without a pause, so that always some packet is incomplete, stays", () => {
+    const it = doors();
+    const device = it.visit("10.0.0.1");
+    it.welcome(device.socket, true);
+    device.receive(Buffer.from([0x30]));
+    for (let i = 0; i < 10; i += 1) {
+      it.clock.advance(10_000);
+      device.receive(Buffer.from([2, 1, 2, 0x30]));
+    }
+    expect(device.isGone()).toBe(false);
+    it.clock.advance(32_000);
+    expect(device.isGone()).toBe(true);
+  });
+
   test("before CONNACK packets are small, afterwards as large as the settings say", () => {
     const it = doors();
     const large = Buffer.from([0x30, 0x80, 0x80, 0x04, 1]);
