@@ -167,6 +167,9 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     const nowMs = clock.monoMs();
     for (const [socket, visitor] of visitors) {
       visitor.watch?.startOver();
+      // The rest may be there: while the intake is held it is we who do not read.
+      if (visitor.unfinishedSinceMs !== undefined && socket.readableLength > 0)
+        visitor.unfinishedSinceMs = nowMs;
       const { isIn, sinceMs, unfinishedSinceMs } = visitor;
       if (!isIn && nowMs - sinceMs > connectMs)
         end(socket, visitor, visitor.watch ? "it sent no CONNECT in time" : "no TLS handshake in time");

@@ -37,6 +37,7 @@ function aSocket(remoteAddress: string) {
   const socket = {
     remoteAddress,
     destroyed: false,
+    readableLength: 0,
     on,
     once: on,
     destroy() {
@@ -49,6 +50,10 @@ function aSocket(remoteAddress: string) {
     socket: socket as unknown as Socket,
     isGone: () => socket.destroyed,
     receive: (chunk: Buffer) => emit("data", chunk),
+    /** So much has come that nobody has read. */
+    leavesUnread(bytes: number) {
+      socket.readableLength = bytes;
+    },
   };
 }
 
@@ -105,16 +110,30 @@ describe("the doors", () => {
 
   test("a device that sends without a pause, so that always some packet is incomplete, stays", () => {
     const it = doors();
-    const device = it.visit("10.0.0.1");
-    it.welcome(device.socket, true);
-    device.receive(Buffer.from([0x30]));
+    const busy = it.visit("10.0.0.1");
+    it.welcome(busy.socket, true);
+    busy.receive(Buffer.from([0x30]));
     for (let i = 0; i < 10; i += 1) {
       it.clock.advance(10_000);
-      device.receive(Buffer.from([2, 1, 2, 0x30]));
+      busy.receive(Buffer.from([2, 1, 2, 0x30]));
     }
-    expect(device.isGone()).toBe(false);
+    expect(busy.isGone()).toBe(false);
     it.clock.advance(32_000);
-    expect(device.isGone()).toBe(true);
+    expect(busy.isGone()).toBe(true);
+  });
+
+  test("a device whose packet is not read on, as while the intake is held, has its time for the rest afterwards", () => {
+    const it = doors();
+    const busy = it.visit("10.0.0.1");
+    it.welcome(busy.socket, true);
+    busy.receive(Buffer.from([0x30]));
+    busy.leavesUnread(10);
+    it.clock.advance(100_000);
+    busy.leavesUnread(0);
+    it.clock.advance(20_000);
+    expect(busy.isGone()).toBe(false);
+    it.clock.advance(12_000);
+    expect(busy.isGone()).toBe(true);
   });
 
   test("before CONNACK packets are small, afterwards as large as the settings say", () => {
