@@ -84,25 +84,27 @@ function loginOutage(why: string, words: string): Error {
   return /SASL/.test(why) ? new KafkaError(code.loginFailed, words) : new Error(words);
 }
 
-function loginOf(
-  { API, saslPlain, oAuthBearer }: Library,
-  settings: KafkaSettings,
-): KafkaTs.SASLProvider | null {
+function loginOf({ API, saslPlain }: Library, settings: KafkaSettings): KafkaTs.SASLProvider | null {
   const { saslMechanism, saslUsername: username = "", saslPassword: password = "" } = settings;
   if (saslMechanism === "PLAIN") return saslPlain({ username, password });
   if (saslMechanism === "none") return null;
-  if (saslMechanism === "OAUTHBEARER")
-    return oAuthBearer(() => Promise.resolve({ access_token: settings.saslToken ?? "" }));
   return {
     mechanism: saslMechanism,
-    authenticate: ({ sendRequest }) =>
-      scramLogin(
-        saslMechanism === "SCRAM-SHA-256" ? "sha256" : "sha512",
-        { username, password },
-        async (message) => {
-          const { authBytes } = await sendRequest(API.SASL_AUTHENTICATE, { authBytes: Buffer.from(message) });
-          return authBytes?.toString() ?? "";
-        },
-      ),
+    authenticate: ({ sendRequest }) => {
+      const send = async (message: string) => {
+        const { authBytes } = await sendRequest(API.SASL_AUTHENTICATE, { authBytes: Buffer.from(message) });
+        return authBytes?.toString() ?? "";
+      };
+      if (saslMechanism === "OAUTHBEARER") return tokenLogin(settings.saslToken ?? "", send);
+      const digest = saslMechanism === "SCRAM-SHA-256" ? "sha256" : "sha512";
+      return scramLogin(digest, { username, password }, send);
+    },
   };
+}
+
+/** RFC 7628: what is wrong with a token stands in an answer that is no error, which the library takes for a login. */
+async function tokenLogin(token: string, send: (message: string) => Promise<string>): Promise<void> {
+  const refusal = await send(`n,,\u0001auth=Bearer ${token}\u0001\u0001`);
+  if (refusal !== "")
+    throw new KafkaError(code.loginFailed, `SASL: the broker refuses the token: ${refusal}`);
 }

@@ -207,6 +207,12 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       /SASL_AUTHENTICATION_FAILED.*KAFKA_SASL_USERNAME/s,
     ],
     [
+      "a token that is over",
+      "SASL",
+      () => ({ KAFKA_SASL_MECHANISM: "OAUTHBEARER", KAFKA_SASL_TOKEN: jwt("carol", -600) }),
+      /the broker refuses the token: .*invalid_token.*KAFKA_SASL_TOKEN/s,
+    ],
+    [
       "an unknown CA",
       "TLS",
       () => ({ KAFKA_TLS: "1", KAFKA_TLS_CA: certificates.otherCa }),
