@@ -22,7 +22,7 @@ export const pgBouncerAvailable = executable ? "" : "no pgbouncer";
 /** @param user that PostgreSQL trusts */
 export async function startPgBouncer(
   server: { readonly port: number },
-  mode: "transaction" | "session",
+  mode: "transaction" | "session" | "statement",
   user = "postgres",
 ): Promise<PgBouncer> {
   const dir = mkdtempSync(join(tmpdir(), "sluice-pgbouncer-"));

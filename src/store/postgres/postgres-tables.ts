@@ -40,7 +40,7 @@ import {
   positionMoved,
   positionPut,
 } from "./postgres-position.ts";
-import { asOutage, isPassing } from "./postgres-words.ts";
+import { asOutage, isOutOfNumbers, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface PostgresTablesOptions {
@@ -251,5 +251,5 @@ async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<numb
 /** The server refused a statement and goes on. Any other error says nothing about an entry. */
 function isOfStatement(error: unknown): boolean {
   const server = serverError(error);
-  return server?.severity === "ERROR" && server.code !== lockTimeout;
+  return server?.severity === "ERROR" && server.code !== lockTimeout && !isOutOfNumbers(server);
 }

@@ -42,6 +42,22 @@ function fixOf(code: string): string | undefined {
   return fixes.find(([codes]) => codes.test(code))?.[1];
 }
 
+/** No transaction number is left (wraparound): its code, 54000, is that of a row that is too large for an index, too. */
+export const isOutOfNumbers = ({ code, routine }: ServerError) =>
+  code === "54000" && /^GetNew(Transaction|MultiXact)Id/.test(routine);
+
+type ServerError = NonNullable<ReturnType<typeof serverError>>;
+
+/** As `fixOf`, also of errors whose code has other causes. */
+function cureOf(server: ServerError): string | undefined {
+  if (isOfStandby(server)) return noStandby;
+  if (isOutOfNumbers(server))
+    return "end what is old in pg_stat_activity, pg_prepared_xacts and pg_replication_slots, then run `vacuumdb --all --freeze`";
+  if (server.message.includes("statement pooling mode"))
+    return "set pool_mode of the pooler to transaction or session, for rows and position are one transaction";
+  return fixOf(server.code);
+}
+
 /** The error concerns the table or the server, whatever the row. */
 export function isOfTable(code: string): boolean {
   return fixOf(code) !== undefined;
@@ -62,18 +78,19 @@ export function lacksPartition({ code, table, detail }: Note): boolean {
 /** A server's error that does not end by itself becomes an alarm with its fix; everything else stays what it is. */
 export function asOutage(error: unknown): unknown {
   const server = serverError(error);
-  if (error instanceof Outage || server === undefined || isPassing(server.code)) return error;
+  if (error instanceof Outage || server === undefined) return error;
+  const cure = cureOf(server);
+  if (cure === undefined && isPassing(server.code)) return error;
   const words = `${explain(error)} (${server.code})`;
-  const known = isOfStandby(server) ? noStandby : fixOf(server.code);
-  const fix = known ?? "`sluice check` says what stands in the way";
+  const fix = cure ?? "`sluice check` says what stands in the way";
   return new Outage(words.includes("`sluice") ? words : `${words}: ${fix}`, { alarm: true });
 }
 
-/** With the cure behind it, if its code has one. */
+/** With the cure behind it, if there is one. */
 export function withCure(error: unknown): unknown {
-  const code = serverError(error)?.code ?? "";
-  const fix = fixOf(code);
-  return fix === undefined ? error : new Error(`${explain(error)} (${code}): ${fix}`);
+  const server = serverError(error);
+  const cure = server && cureOf(server);
+  return cure === undefined ? error : new Error(`${explain(error)} (${server?.code}): ${cure}`);
 }
 
 /** An entry stays where it is, because nothing proves that its table would take any other, or what came in its time. */

@@ -18,6 +18,7 @@ import {
 } from "./postgres-client.ts";
 import { createTables } from "./migrate.ts";
 import { awaitsStandby } from "./postgres-position.ts";
+import { isOutOfNumbers } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface Rehearsed {
@@ -131,15 +132,16 @@ async function tried(
     return undefined;
   } catch (error) {
     const server = serverError(error);
-    if (server === undefined || isOfServer(server.code)) throw error;
+    if (server === undefined || isOfServer(server)) throw error;
     return server;
   }
 }
 
-/** Somebody else holds a lock just now, or the server's disk or memory is full. */
-const isOfServer = (code: string) => code === lockTimeout || code.startsWith("53");
-
 type ServerError = NonNullable<ReturnType<typeof serverError>>;
+
+/** Somebody else holds a lock just now, or the server's disk, memory or numbers are used up. */
+const isOfServer = (server: ServerError) =>
+  server.code === lockTimeout || server.code.startsWith("53") || isOutOfNumbers(server);
 
 /** A constraint that refuses this row may take another: foreign key, unique, check, exclusion. A partition for now must be there. */
 function isOfTheRow({ code, constraint_name: constraint, table_name: table }: ServerError): boolean {

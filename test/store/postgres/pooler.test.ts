@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { silentLog } from "../../../src/core/log/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
+import { createPostgresTables } from "../../../src/store/postgres/postgres-tables.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import { endsAfterEach } from "../../kit/ends.ts";
 import { pgBouncerAvailable, startPgBouncer } from "../../kit/pgbouncer.ts";
@@ -38,6 +39,24 @@ describe.skipIf(unavailable !== "")(`the watch of the registry (skipped where: $
     const { calls, unheard } = await open(pooler.url(await server.createDatabase()));
     await until(() => unheard.some((why) => why.includes("pooler in transaction mode")));
     expect(calls).not.toContain("restored");
+  });
+
+  test("a pooler in statement mode is an alarm that names its setting", async () => {
+    const server = await sharedPostgres();
+    const pooler = await startPgBouncer(server, "statement");
+    ends.push(() => pooler.stop());
+    const db = openPostgres({
+      url: pooler.url(await server.createDatabase()),
+      poolMax: 4,
+      timeoutMs: 20_000,
+    });
+    ends.push(() => db.close());
+    const tables = createPostgresTables({ db, gatewayId: "g" });
+    const told = await tables.positions(["e"]).catch((error: unknown) => error);
+    expect(told).toMatchObject({
+      alarm: true,
+      message: expect.stringContaining("set pool_mode of the pooler"),
+    });
   });
 
   test("behind a pooler in session mode it stands, and notifies", async () => {
