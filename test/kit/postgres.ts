@@ -186,8 +186,12 @@ function usable(bin: string): string {
   const native = dirname(bin);
   const list = join(native, "pg-symlinks.json");
   if (!existsSync(list)) return bin;
-  const { mtimeMs, uid } = statSync(list);
-  const kept = join(tmpdir(), `sluice-pg-native-${uid}-${Math.trunc(mtimeMs)}`);
+  const { uid } = statSync(list);
+  // npm gives all files one time, so that says nothing of which version they are.
+  const { version } = JSON.parse(readFileSync(join(native, "../package.json"), "utf8")) as {
+    version: string;
+  };
+  const kept = join(tmpdir(), `sluice-pg-native-${uid}-${version}`);
   if (existsSync(kept) && statSync(kept).uid === process.getuid?.()) return join(kept, "native/bin");
   const copy = mkdtempSync(join(tmpdir(), "sluice-pg-native-"));
   chmodSync(copy, 0o755);
