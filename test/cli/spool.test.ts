@@ -153,17 +153,24 @@ describe("sluice spool", () => {
     expect((await sluice("export", "--output", output)).err).toContain("EEXIST");
   });
 
-  test("export writes line protocol as the sink does: its integers, and no reading that overwrites another", async () => {
-    const same = event(1, { payload: '{"seq":1,"metrics":{"count":7,"n":1}}' });
-    fill([same, { ...same, payload: '{"seq":2,"metrics":{"count":8,"n":2}}' }]);
-    const env = { INFLUX_INTEGER_FIELDS: "seq,count" };
-    const { out } = await sluiceWith(env, "export", "--format", "lp");
-    const [first = "", second = ""] = out.trimEnd().split("\n");
-    expect(first).toMatch(/ seq=1i,count=7i,n=1 (\d+)$/);
-    expect(second).toMatch(/ seq=2i,count=8i,n=2 (\d+)$/);
-    const timeOf = (line: string) => BigInt(line.split(" ").at(-1) ?? "");
-    expect(timeOf(second) - timeOf(first)).toBe(1n);
-  });
+  test.each([
+    ["auto", 1n],
+    ["questdb", 1_000n],
+    ["victoriametrics", 1_000_000n],
+  ])(
+    "export writes line protocol as the sink does to %s: integers, and no reading that overwrites another",
+    async (api, stepNs) => {
+      const same = event(1, { payload: '{"seq":1,"metrics":{"count":7,"n":1}}' });
+      fill([same, { ...same, payload: '{"seq":2,"metrics":{"count":8,"n":2}}' }]);
+      const env = { INFLUX_INTEGER_FIELDS: "seq,count", INFLUXDB_API: api };
+      const { out } = await sluiceWith(env, "export", "--format", "lp");
+      const [first = "", second = ""] = out.trimEnd().split("\n");
+      expect(first).toMatch(/ seq=1i,count=7i,n=1 (\d+)$/);
+      expect(second).toMatch(/ seq=2i,count=8i,n=2 (\d+)$/);
+      const timeOf = (line: string) => BigInt(line.split(" ").at(-1) ?? "");
+      expect(timeOf(second) - timeOf(first)).toBe(stepNs);
+    },
+  );
 
   test("compact says what it gave back", async () => {
     fill(three());

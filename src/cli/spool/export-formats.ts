@@ -6,6 +6,7 @@ import type { Entry } from "../../core/entry.ts";
 import { isoOf } from "../../core/text/iso.ts";
 import { silentLog } from "../../core/log/log.ts";
 import { grammarOf } from "../../sink/influx/grammar.ts";
+import { isWithoutDatabases } from "../../sink/influx/api.ts";
 import { createEncoding } from "../../sink/influx/encoding.ts";
 import { textOf } from "../../sink/influx/line.ts";
 import { createLines, type Making } from "../../sink/influx/lines.ts";
@@ -41,7 +42,7 @@ function jsonOf(entry: Entry): string {
 
 /**
  * Line protocol as the influx sink would send it: with the types that it has learned, and two readings of a device at
- * the same time a nanosecond apart. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
+ * the same time as far apart as the server that the settings name can tell, a nanosecond in general. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
  * end up in one place.
  */
 export function lineProtocol({ general, influx }: Config, tenantTag: boolean): Format {
@@ -52,7 +53,7 @@ export function lineProtocol({ general, influx }: Config, tenantTag: boolean): F
   });
   // No bound on how far a reading's time is from its arrival: an export leaves nothing behind.
   const { makeLines } = createLines({ types, collisions, clock, distanceMaxMs: 0 });
-  const grammar = grammarOf("file", false, tenantTag);
+  const grammar = grammarOf(isWithoutDatabases(influx.api) ? influx.api : "file", false, tenantTag);
   const typeHints = new Map();
 
   return (entries) => {
