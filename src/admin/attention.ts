@@ -14,7 +14,7 @@ import type { PartReadiness } from "./readiness.ts";
 
 /** What the sentence is made of besides readiness. */
 type Facts = RiskFacts &
-  Pick<Stats, "balanced" | "sinks"> & {
+  Pick<Stats, "balanced"> & {
     /** Name → what to see to while it cannot deliver, of sinks that have no server. */
     readonly sinkRemedies: ReadonlyMap<string, string>;
   };

@@ -78,7 +78,10 @@ function sinkReadiness(drain: Drain): PartReadiness {
   const { trouble, waiting } = drain.stats();
   const idle = waiting === 0 ? "has had nothing to deliver" : "has delivered nothing";
   const proved = drain.latency.stats().count > 0 ? "delivers" : `${idle} since the start`;
-  return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? proved };
+  // Of one that lost what it had: it takes what is new meanwhile.
+  const { refill_reason: lacks } = drain.sink.stats?.() ?? {};
+  const works = typeof lacks === "string" ? `${proved}; ${lacks}` : proved;
+  return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? works };
 }
 
 function registryDetail({ available, queries, changes_unheard: unheard }: LookupStats): string {

@@ -10,7 +10,7 @@ import type { Attention } from "./attention-schema.ts";
 import type { Sample } from "./history.ts";
 import type { Stats } from "./measurements.ts";
 
-export type RiskFacts = Pick<Stats, "spool" | "sources" | "certificates" | "watchdog"> & {
+export type RiskFacts = Pick<Stats, "spool" | "sinks" | "sources" | "certificates" | "watchdog"> & {
   /** A sample per minute, oldest first; those of a start before this one too. */
   readonly samples: readonly Sample[];
 };
@@ -25,6 +25,7 @@ const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefine
   stall,
   fillingSpool,
   shortDisk,
+  unfilledSink,
   endingCertificate,
   brokerLoss,
   manyRejects,
@@ -72,6 +73,22 @@ function shortDisk({ spool }: RiskFacts): Attention | undefined {
     detail: `${size(free)} are free`,
     remedy: `Free disk space: at ${size(floor)} (SPOOL_MIN_FREE_BYTES) the intake is held.`,
   };
+}
+
+/** It takes what is new, so that nothing else tells of what it lost. */
+function unfilledSink({ sinks }: RiskFacts): Attention | undefined {
+  for (const [name, { refill_reason: why }] of Object.entries(sinks)) {
+    if (typeof why !== "string") continue;
+    return {
+      level: "warning",
+      text: `Sink ${name} lacks values`,
+      since: null,
+      detail: why,
+      remedy:
+        "Nothing is lost: it is filled by itself. Until then it knows only devices that have sent since. If this comes again and again, see that it has maxmemory-policy noeviction and memory enough.",
+    };
+  }
+  return undefined;
 }
 
 function endingCertificate({ certificates }: RiskFacts, nowMs: number): Attention | undefined {

@@ -107,6 +107,14 @@ test("messages that the broker dropped are told of for an hour, after all that c
   expect(now(none).text).toBe("Working");
 });
 
+test("a sink that lost what it held is told of until it is filled again, though it takes what is new", () => {
+  const filled = (refill_reason: string | null) =>
+    now({ ...facts, sinks: { postgres: sink, redis: { ...sink, refill_reason } } });
+  const detail = "Redis lost what it held: filling it from the spool and the tables, in 70 s";
+  expect(filled(detail)).toMatchObject({ level: "warning", text: "Sink redis lacks values", detail });
+  expect(filled(null).text).toBe("Working");
+});
+
 test("a sink without a server says itself what to see to, any other has one", () => {
   const parts = [{ part: "sink local", ok: false, detail: "database is locked" }];
   const told = { ...facts, sinkRemedies: new Map([["local", "its file is not locked"]]) };

@@ -1,6 +1,8 @@
 /** What /readyz says before anything was tried. */
 import { afterEach, expect, test } from "bun:test";
-import { registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { endLater, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { startProxy } from "../kit/proxy.ts";
+import { redisAvailable, startRedis } from "../kit/redis.ts";
 import { until } from "../kit/until.ts";
 
 afterEach(stopAll);
@@ -31,3 +33,25 @@ test("of a sink nobody says that it delivers before it did", async () => {
   await acknowledged();
   await until(() => sink("local") === "delivers" && (sink("influx") ?? "").includes("127.0.0.1:1"));
 });
+
+test.skipIf(redisAvailable() !== "")(
+  "of a Redis that lacks values until it is filled it is said",
+  async () => {
+    const server = await startRedis();
+    endLater(() => server.stop());
+    const proxy = await startProxy({ port: server.port });
+    endLater(() => proxy.stop());
+    const { gateway, source, stats } = await startInProcess({ REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    const sink = () => gateway.view.ready().find(({ part }) => part === "sink redis");
+    // A filling takes some round trips.
+    proxy.delay(500);
+    await gateway.view.devices.add(registered(["dev-0001"]));
+    source.give(telemetry("dev-0001", 1));
+    await until(() => stats().attention.text === "Sink redis lacks values");
+    const reason = stats().attention.detail ?? "";
+    expect(reason).toContain("holds nothing of this gateway yet: filling it");
+    expect(sink()).toMatchObject({ ok: true, detail: expect.stringContaining(`; ${reason}`) });
+    proxy.delay(0);
+    await until(() => stats().attention.text === "Working" && sink()?.detail === "delivers");
+  },
+);

@@ -38,7 +38,10 @@ export interface Refill {
 }
 
 const retryAfterMs = 5_000;
-/** Times that a filling rests as long as it took: one that evicts keys loses them again at once, and the tables would be read without end. */
+/**
+ * Times that it rests as long as a filling took in which all was read: a Redis that evicts keys loses them again at once, at times the mark
+ * before the end, and the tables would be read without end. A filling that was cut short is tried again soon.
+ */
 const restsPerFilling = 4;
 const eventsWithoutNewsMax = 200_000;
 
@@ -89,30 +92,36 @@ export function createRefill({
       await begun();
       const [spooled, stored] = [await fromSpool(), await fromTables()];
       if (stopping.signal.aborted) return;
-      if (!(await filled())) throw new Error("it lost its memory meanwhile");
+      const isFilled = await filled();
+      restMs = restsPerFilling * (clock.monoMs() - startMs);
+      if (!isFilled) throw new Error("it lost its memory meanwhile");
       count++;
       log.info({ from_spool: spooled, from_tables: stored }, "Redis is filled again");
       reason = null;
       failures.forget();
     } catch (cause) {
-      restMs = retryAfterMs;
+      restMs = Math.max(restMs, retryAfterMs);
       const error = explain(cause);
       if (!stopping.signal.aborted && failures.isNew(error))
         log.warn({ error }, "Redis is not filled yet; that is tried again");
     } finally {
-      const nowMs = clock.monoMs();
-      notBeforeMs = nowMs + Math.max(restMs, restsPerFilling * (nowMs - startMs));
+      notBeforeMs = clock.monoMs() + restMs;
     }
+  }
+
+  /** The reason, and when it is filled. */
+  function told(why: string): string {
+    const restMs = running === undefined ? notBeforeMs - clock.monoMs() : 0;
+    const when = restMs > 0 ? `, in ${Math.ceil(restMs / 1000)} s (a filling is followed by a rest)` : "";
+    return `${why}: filling it from the spool and the tables${when}`;
   }
 
   return {
     start(why) {
       if (stopping.signal.aborted || running !== undefined) return;
-      const restMs = notBeforeMs - clock.monoMs();
-      const when = restMs > 0 ? `, in ${Math.ceil(restMs / 1000)} s (a filling is followed by a rest)` : "";
-      if (why !== reason) log.warn(`${why}: filling it from the spool and the tables${when}`);
+      if (why !== reason) log.warn(told(why));
       reason = why;
-      if (restMs > 0) return;
+      if (clock.monoMs() < notBeforeMs) return;
       running = run().finally(() => {
         running = undefined;
       });
@@ -130,6 +139,10 @@ export function createRefill({
       stopping.abort();
       await running;
     },
-    stats: () => ({ refills: count, refill_running: running !== undefined, refill_reason: reason }),
+    stats: () => ({
+      refills: count,
+      refill_running: running !== undefined,
+      refill_reason: reason === null ? null : told(reason),
+    }),
   };
 }

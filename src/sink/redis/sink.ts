@@ -43,7 +43,7 @@ export const redis = sinkKind({
     devices_expired: "Devices removed because they were silent for REDIS_METADATA_TTL.",
     refills: "How often it was filled again from the spool and the tables.",
     refill_running: "Whether that is under way.",
-    refill_reason: "Why it is to be filled again; null: it is not.",
+    refill_reason: "Why it is to be filled again, and when; null: it is not.",
     connected: "Whether there is a connection.",
   },
   mistakes: redisMistakes,
