@@ -227,6 +227,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   };
   const retryNow = () => {
     for (const source of sources) source.retryNow?.();
+    for (const drain of drains) drain.retryNow();
   };
 
   async function start(): Promise<void> {

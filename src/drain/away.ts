@@ -27,6 +27,11 @@ export class Away {
     return this.isAway ? this.#untilMs : 0;
   }
 
+  /** One asks at once. */
+  retryNow(): void {
+    this.#untilMs = 0;
+  }
+
   /** The lanes in the order in which they may ask. */
   inTurn(lanes: Lane[]): Lane[] {
     if (!this.isAway) return lanes;

@@ -35,6 +35,7 @@ export interface DrainOptions extends Partial<ReadAheadBounds> {
 const queryEveryMaxMs = 5_000;
 /** Between two stretches of reading: the rest of the program has its turn. */
 const breathMs = 1;
+const waitsForSink = ({ trouble }: Lane) => trouble.isOfSink;
 const goesOn = "sink goes on";
 
 export class Drain {
@@ -54,6 +55,8 @@ export class Drain {
   /** A delivery failed, and with it what we know of the downstream system's position: a lost answer, a database put back from a backup. */
   #isUnsure = false;
   #finishing = false;
+  /** How often an operator corrected something: a try that began before is no measure. */
+  #corrected = 0;
   readonly #aside = new Aside();
   readonly #away = new Away();
   readonly #due: Due;
@@ -107,9 +110,15 @@ export class Drain {
   /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
   setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
     const done = this.#aside.put(entries, `set aside by an operator: ${trouble}`);
-    for (const lane of this.#ahead.lanes) if (lane.key === key) lane.retryAtMs = 0;
-    this.#wake.now();
+    this.#retry((lane) => lane.key === key);
     return done;
+  }
+
+  /** Waits no longer for the next try: what the downstream system refused, such as a password, may have been corrected. */
+  retryNow(): void {
+    this.#corrected++;
+    this.#away.retryNow();
+    this.#retry(() => true);
   }
 
   async #run(): Promise<void> {
@@ -134,35 +143,27 @@ export class Drain {
   async #resume(): Promise<void> {
     while (this.sink.positions && !this.#stop.signal.aborted) {
       const now = this.#clock.monoMs();
+      const asOf = this.#corrected;
       try {
         await this.#queryPosition(this.sink.positions.bind(this.sink));
         return this.#trouble.ends(this.#log, goesOn);
       } catch (error) {
         if (this.#finishing) return this.#stop.abort();
-        await this.#rest(now + this.#failed(error, queryEveryMaxMs));
+        const untilMs = now + this.#failed(error, queryEveryMaxMs);
+        await this.#wake.past(untilMs, () => this.#finishing || asOf !== this.#corrected);
       }
-    }
-  }
-
-  /** What is appended meanwhile is no reason to ask any sooner; a stop is. */
-  async #rest(untilMs: number): Promise<void> {
-    for (let now = this.#clock.monoMs(); now < untilMs && !this.#finishing; now = this.#clock.monoMs()) {
-      const woken = this.#wake.next();
-      this.#wake.at(untilMs);
-      await woken;
     }
   }
 
   async #queryPosition(positions: NonNullable<Sink["positions"]>): Promise<void> {
     const { epochs } = this.#spool;
     const asked = positions(epochs.map((e) => e.epoch));
-    const what = `${this.sink.name} position`;
+    const { name, deadlineMs } = this.sink;
     const held = await unlessStopped(
       this.#stop.signal,
-      withDeadline(this.#clock, this.sink.deadlineMs, what, asked),
+      withDeadline(this.#clock, deadlineMs, `${name} position`, asked),
     );
     this.#isUnsure = false;
-    const { name } = this.sink;
     const { cursor } = this.#ahead;
     partFromAnother({ name, cursor }, held, this.#spool, this.#log);
     const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log.child({ server: this.sink.place }));
@@ -212,6 +213,7 @@ export class Drain {
 
   /** One delivery of a lane, or one stretch of a detour's search. Never rejects. */
   async #serve(lane: Lane): Promise<void> {
+    const asOf = this.#corrected;
     this.#inFlight++;
     lane.busy = true;
     this.#ahead.toBack(lane);
@@ -220,7 +222,7 @@ export class Drain {
       if (lane.length > 0 && this.#ahead.isGathered(lane, this.#clock.monoMs())) await this.#deliver(lane);
       else await sleep(this.#clock, breathMs, this.#stop.signal);
     } catch (error) {
-      this.#laneFailed(lane, error);
+      this.#laneFailed(lane, error, asOf !== this.#corrected);
     } finally {
       lane.busy = false;
       this.#inFlight--;
@@ -257,12 +259,12 @@ export class Drain {
     for (const { receivedMs } of entries) this.latency.observeMs(nowMs - receivedMs);
     this.#aside.settled(entries);
     this.#delivers(lane);
-    if (this.#away.answered()) this.#tryAll();
+    if (this.#away.answered()) this.#retry(waitsForSink);
   }
 
-  /** What kept them all away is over. */
-  #tryAll(): void {
-    for (const lane of this.#ahead.lanes) if (lane.trouble.isOfSink) lane.retryAtMs = 0;
+  #retry(isMeant: (lane: Lane) => boolean): void {
+    for (const lane of this.#ahead.lanes) if (isMeant(lane)) lane.retryAtMs = 0;
+    this.#wake.now();
   }
 
   #delivers(lane: Lane): void {
@@ -276,13 +278,13 @@ export class Drain {
     this.#spool.deadLetters.putAll(this.sink.name, letters);
   }
 
-  #laneFailed(lane: Lane, error: unknown): void {
+  #laneFailed(lane: Lane, error: unknown, isOld: boolean): void {
     this.#isUnsure = this.sink.positions !== undefined;
     const log = this.#stop.signal.aborted ? undefined : this.#log.child({ lane: lane.key });
     const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
-    lane.retryAtMs = this.#clock.monoMs() + waitMs;
+    lane.retryAtMs = isOld ? 0 : this.#clock.monoMs() + waitMs;
     if (this.sink.lane && !lane.isDetoured) this.#ahead.detour(lane);
-    if (this.#away.failed(error, this.#clock.monoMs(), this.#random)) this.#tryAll();
+    if (!isOld && this.#away.failed(error, this.#clock.monoMs(), this.#random)) this.#retry(waitsForSink);
   }
 
   /** @returns how long to wait */

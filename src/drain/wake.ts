@@ -27,6 +27,15 @@ export class Wake {
       this.#timer = this.#clock.after(Math.max(1, atMs - this.#clock.monoMs()), this.now);
   }
 
+  /** Resolves past this time (monotonic ms), or once `isOver`; what is appended meanwhile is no reason. */
+  async past(untilMs: number, isOver: () => boolean): Promise<void> {
+    while (this.#clock.monoMs() < untilMs && !isOver()) {
+      const woken = this.next();
+      this.at(untilMs);
+      await woken;
+    }
+  }
+
   cancel(): void {
     this.#timer?.cancel();
   }

@@ -104,11 +104,12 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
 
   async function run<T>(work: (used: Bun.RedisClient) => Promise<T>, withinMs: number): Promise<T> {
     const used = await connected();
+    const at = place;
     try {
       return await withDeadline(clock, withinMs, "the call", work(used));
     } catch (error) {
       abandon(used, error);
-      throw isServerError(error) ? error : asOutage(place, error);
+      throw isServerError(error) ? error : asOutage(at, error);
     }
   }
 

@@ -445,8 +445,12 @@ test.skipIf(unavailable !== "")(
       return row?.name;
     };
     expect(`/${await name()}`).toBe(new URL(server.url).pathname);
+    const began = db
+      .query("asking", (sql) => sql`select pg_sleep(1), 1 / (random() * 0)::int`)
+      .catch(explain);
     options.url = other;
     expect(`/${await name()}`).toBe(new URL(other).pathname);
+    expect(await began).toContain(`${new URL(server.url).pathname}, asking: division by zero`);
     expect(db.place).toEndWith(new URL(other).pathname);
   },
 );

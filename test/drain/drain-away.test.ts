@@ -86,3 +86,25 @@ test("a lane's own trouble counts as an answer: the others do not wait for it", 
   await clock.pass(31_000);
   expect(sink.taken.get("t2")).toHaveLength(5);
 });
+
+test("once an operator corrected something it is tried at once, whatever pause there is, and a try that began before is no measure", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = () => gone(600_000);
+  put(tenants);
+  drain.start();
+  await clock.pass(1_000);
+  expect(sink.calls.length).toBe(4);
+  drain.retryNow();
+  await clock.pass(100);
+  expect(sink.calls.length).toBe(5);
+  // This one is on its way with the old password.
+  const { deliver } = sink;
+  sink.deliver = () => new Promise((_, reject) => void clock.after(1_000, () => reject(gone(600_000))));
+  drain.retryNow();
+  await clock.pass(10);
+  sink.deliver = deliver;
+  sink.conduct = () => "take";
+  drain.retryNow();
+  await clock.pass(2_000);
+  expect(drain.stats()).toMatchObject({ delivered: 100, waiting: 0, trouble: null });
+});

@@ -355,6 +355,29 @@ describe("the position", () => {
     expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
   });
 
+  test("is queried at once when an operator corrected something, also if a question from before is still open", async () => {
+    const far = farSide();
+    far.fault = "away";
+    const { clock, spool, sink, drain } = setUp(far);
+    const { positions } = sink;
+    putInto(spool, 2);
+    drain.start();
+    await clock.pass(20_000);
+    let asked = 0;
+    sink.positions = () => {
+      asked++;
+      return new Promise((_, reject) => void clock.after(1_000, () => reject(new Error("of the old host"))));
+    };
+    drain.retryNow();
+    await clock.pass(10);
+    expect(asked).toBe(1);
+    far.fault = undefined;
+    sink.positions = positions!;
+    drain.retryNow();
+    await clock.pass(1_010);
+    expect(drain.stats()).toMatchObject({ delivered: 2, waiting: 0, trouble: null });
+  });
+
   test("that is never answered is an outage by the deadline, and does not hold up a stop", async () => {
     const far = farSide();
     const { clock, spool, sink, drain } = setUp(far, kit.dir(), { deadlineMs: 60_000 });

@@ -124,6 +124,8 @@ export function openPostgres(options: PostgresOptions): Postgres {
 
   async function call<T>(what: string, work: (sql: Sql) => Promise<T>): Promise<T> {
     const sql = current();
+    // The server that is asked here: behind a new URL there is another.
+    const at = place;
     let answered = false;
     const answer = work(sql).finally(() => {
       answered = true;
@@ -133,7 +135,7 @@ export function openPostgres(options: PostgresOptions): Postgres {
     } catch (cause) {
       // A standby may be the former primary: its name may lead elsewhere by now, but only what connects anew.
       if (!answered || isOfStandby(serverError(cause))) abandon(sql);
-      throw new Error(`PostgreSQL at ${place}, ${what}`, { cause });
+      throw new Error(`PostgreSQL at ${at}, ${what}`, { cause });
     }
   }
 
