@@ -58,6 +58,12 @@ export const perGateway: readonly Row<string | Value>[] = [
   ["gauge", "spool_bytes", "Bytes of the spool on disk", "spool.bytes"],
   ["gauge", "spool_max_bytes", "Bound of the spool, SPOOL_MAX_BYTES", "spool.bytes_max"],
   ["gauge", "spool_free_disk_bytes", "Bytes free on the spool's disk", "spool.free_disk_bytes"],
+  [
+    "gauge",
+    "spool_min_free_bytes",
+    "What stays free on the spool's disk, SPOOL_MIN_FREE_BYTES",
+    "spool.free_bytes_min",
+  ],
   ["gauge", "spool_oldest_age_seconds", "Age of the oldest entry that waits", "spool.oldest_age_seconds"],
   ["counter", "spool_appended", "Entries ever written to the spool", "spool.last_seq"],
   ["gauge", "spool_dead_letters", "Entries that a sink refused for good", "spool.dead_letters"],

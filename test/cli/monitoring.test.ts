@@ -82,9 +82,9 @@ const cases: Readonly<Record<string, Case>> = {
   SluiceRegistryAway: is("sluice_registry_available", 0),
   SluiceRevocationsSlow: is("sluice_registry_changes_heard", 0),
   SluiceDiskLow: {
-    series: ["sluice_spool_free_disk_bytes"],
-    fires: ["1999999999x120"],
-    rests: [["2000000000x120"]],
+    series: ["sluice_spool_free_disk_bytes", "sluice_spool_min_free_bytes"],
+    fires: ["134217727x120", "67108864x120"],
+    rests: [["134217728x120", "67108864x120"]],
   },
   SluiceCertificateEnds: {
     series: ['sluice_certificate_expiry_timestamp_seconds{setting="MQTT_TLS_CA"}'],

@@ -146,7 +146,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceDiskLow",
-    expr: "sluice_spool_free_disk_bytes < 2e9",
+    expr: "sluice_spool_free_disk_bytes < 2 * sluice_spool_min_free_bytes",
     lasts: "5m",
     severity: "warning",
     summary: "{{ $value | humanize1024 }}B are free on the spool's disk",
