@@ -192,6 +192,13 @@ test("import takes CSV and NDJSON whatever the file is called", async () => {
   }
 });
 
+test("import reads a device of the system as an empty file, or one without end", async () => {
+  const read = (path: string) => sluice(["devices", "import", path, "--gateway", url]);
+  expect(await read("/dev/null")).toMatchObject({ code: 0, err: expect.stringMatching(/\n0 lines: .*\n$/) });
+  const endless = expect.stringContaining("line 1: longer than 65536 characters");
+  expect(await read("/dev/zero")).toMatchObject({ code: 1, err: endless });
+});
+
 test("import of a file that is not UTF-8 says so", async () => {
   const file = join(directory, "fleet.csv");
   writeFileSync(file, Buffer.from("tenant_id,device_id,site_id\nacme,caf\u00e9,s\n", "latin1"));

@@ -1,5 +1,5 @@
 /** `sluice devices import|export`: files of devices, line by line, whatever their size. */
-import { statSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { explain } from "../../core/log/log.ts";
 import { counted, number } from "../../core/text/readable.ts";
 import { csvLine } from "../../admin/bulk/csv.ts";
@@ -31,7 +31,8 @@ export const importFile = command({
     // Before the store is opened, which is made if it is missing.
     if (file !== "-") refuseIfNoFile(file);
     const register = async (devices: DeviceStore) => {
-      const bytes = file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
+      // Bun's own stream of a file waits by epoll, which devices such as /dev/null refuse.
+      const bytes = file === "-" ? Bun.stdin.stream() : createReadStream(file);
       const result = noResult();
       const progress = progressOf(context, (done) => `${counted(done, "line")} read`);
       const printTokens = tokenPrinter(context, options.json);
