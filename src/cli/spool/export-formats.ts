@@ -5,8 +5,7 @@ import { toColumns } from "../../core/columns.ts";
 import type { Entry } from "../../core/entry.ts";
 import { isoOf } from "../../core/text/iso.ts";
 import { silentLog } from "../../core/log/log.ts";
-import { grammarOf } from "../../sink/influx/grammar.ts";
-import { isWithoutDatabases } from "../../sink/influx/api.ts";
+import { grammarOf, stepNsOf } from "../../sink/influx/grammar.ts";
 import { createEncoding } from "../../sink/influx/encoding.ts";
 import { textOf } from "../../sink/influx/line.ts";
 import { createLines, type Making } from "../../sink/influx/lines.ts";
@@ -42,7 +41,8 @@ function jsonOf(entry: Entry): string {
 
 /**
  * Line protocol as the influx sink would send it: with the types that it has learned, and two readings of a device at
- * the same time as far apart as the server that the settings name can tell, a nanosecond in general. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
+ * the same time as far apart as the server that the settings name can tell, a nanosecond in general. What that server does not take, as
+ * text, is there all the same: it may be gone for good. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
  * end up in one place.
  */
 export function lineProtocol({ general, influx }: Config, tenantTag: boolean): Format {
@@ -53,7 +53,7 @@ export function lineProtocol({ general, influx }: Config, tenantTag: boolean): F
   });
   // No bound on how far a reading's time is from its arrival: an export leaves nothing behind.
   const { makeLines } = createLines({ types, collisions, clock, distanceMaxMs: 0 });
-  const grammar = grammarOf(isWithoutDatabases(influx.api) ? influx.api : "file", false, tenantTag);
+  const grammar = { ...grammarOf("file", false, tenantTag), stepNs: stepNsOf(influx.api) };
   const typeHints = new Map();
 
   return (entries) => {

@@ -35,6 +35,11 @@ export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: bo
     badName: kind === "questdb" ? questName : null,
     caseless: kind === "questdb",
     fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
-    stepNs: kind === "victoriametrics" ? 1_000_000 : kind === "questdb" ? 1_000 : 1,
+    stepNs: stepNsOf(kind),
   };
+}
+
+export function stepNsOf(kind: string): number {
+  if (kind === "victoriametrics") return 1_000_000;
+  return kind === "questdb" ? 1_000 : 1;
 }
