@@ -8,11 +8,17 @@
 import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
+import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 import { onFile } from "./local-file.ts";
 
 /** Read at a time, which takes some ms. */
 const idsMax = 2_000;
+
+/** Of rows that are named, those from the first to the last are all that is to be read. */
+function spanOf({ ids, after, upTo = Number.MAX_SAFE_INTEGER }: QuarantineFilter) {
+  if (ids === undefined) return { after, upTo };
+  return { after: Math.max(after, Math.min(...ids) - 1), upTo: Math.min(upTo, Math.max(...ids)) };
+}
 
 export function createSqliteQuarantine(db: Database): QuarantineTable {
   const list = db.query<Columns<QuarantineRow>, Record<string, string | number | null>>(
@@ -37,7 +43,9 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
   const remove = db.query("DELETE FROM quarantine_events WHERE id IN (SELECT value FROM json_each(?))");
 
   return {
-    async list({ reason, tenantId, deviceId, ids, since, until, after, upTo, limit }) {
+    async list(filter) {
+      const { reason, tenantId, deviceId, ids, since, until, limit } = filter;
+      const { after, upTo } = spanOf(filter);
       const where = {
         reason: reason ?? null,
         tenantId: tenantId ?? null,
@@ -50,9 +58,9 @@ export function createSqliteQuarantine(db: Database): QuarantineTable {
       for (let last = after; found.length < limit; await setImmediate()) {
         const before = last;
         const rows = await onFile(db, () => {
-          const from = nextId.get(before, upTo ?? Number.MAX_SAFE_INTEGER)?.id;
+          const from = nextId.get(before, upTo)?.id;
           if (from === undefined) return undefined;
-          last = Math.min(from + idsMax - 1, upTo ?? Number.MAX_SAFE_INTEGER);
+          last = Math.min(from + idsMax - 1, upTo);
           return list.all({ ...where, from, to: last, limit: limit - found.length });
         });
         if (rows === undefined) break;
