@@ -84,18 +84,20 @@ function loginOutage(why: string, words: string): Error {
   return /SASL/.test(why) ? new KafkaError(code.loginFailed, words) : new Error(words);
 }
 
+/** The secrets are read at each login: a file of theirs may have been renewed since the connection was made. */
 function loginOf({ API, saslPlain }: Library, settings: KafkaSettings): KafkaTs.SASLProvider | null {
-  const { saslMechanism, saslUsername: username = "", saslPassword: password = "" } = settings;
-  if (saslMechanism === "PLAIN") return saslPlain({ username, password });
+  const { saslMechanism, saslUsername: username = "" } = settings;
   if (saslMechanism === "none") return null;
   return {
     mechanism: saslMechanism,
     authenticate: ({ sendRequest }) => {
+      const { saslPassword: password = "", saslToken: token = "" } = settings;
+      if (saslMechanism === "PLAIN") return saslPlain({ username, password }).authenticate({ sendRequest });
       const send = async (message: string) => {
         const { authBytes } = await sendRequest(API.SASL_AUTHENTICATE, { authBytes: Buffer.from(message) });
         return authBytes?.toString() ?? "";
       };
-      if (saslMechanism === "OAUTHBEARER") return tokenLogin(settings.saslToken ?? "", send);
+      if (saslMechanism === "OAUTHBEARER") return tokenLogin(token, send);
       const digest = saslMechanism === "SCRAM-SHA-256" ? "sha256" : "sha512";
       return scramLogin(digest, { username, password }, send);
     },

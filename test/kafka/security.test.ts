@@ -10,11 +10,12 @@ import { Outage } from "../../src/core/outage.ts";
 import { probe } from "../../src/source/kafka/look.ts";
 import { delivery, event, noTotals, reject } from "../contract/entries.ts";
 import { startKafka, type Kafka } from "../kit/kafka/broker.ts";
-import { allow, kafkaTestable, newTopic, produceByKcat } from "../kit/kafka/client.ts";
+import { allow, kafkaTestable, newTopic, produceByKcat, setPassword } from "../kit/kafka/client.ts";
 import { openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../kit/kafka/source.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { fakeIntake, until } from "../kit/source.ts";
+import { until as eventually } from "../kit/until.ts";
 import { makeCertificates, type Certificates } from "../kit/tls.ts";
 
 const jaas = "org.apache.kafka.common.security";
@@ -87,7 +88,7 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
         `listener.name.sasltls.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required ${users};`,
         "listener.name.brief.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,OAUTHBEARER",
         ...["plain", "scram-sha-256", "oauthbearer"].map(
-          (mechanism) => `listener.name.brief.${mechanism}.connections.max.reauth.ms=2000`,
+          (mechanism) => `listener.name.brief.${mechanism}.connections.max.reauth.ms=4000`,
         ),
         `listener.name.brief.plain.sasl.jaas.config=${jaas}.plain.PlainLoginModule required ${users};`,
         `listener.name.brief.scram-sha-256.sasl.jaas.config=${jaas}.scram.ScramLoginModule required;`,
@@ -163,6 +164,25 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
       await source.close();
     }
+  });
+
+  test("renews a login with the password that the settings have by then", async () => {
+    const settings = {
+      ...kafkaSettingsOf({
+        ...asUser("SCRAM-SHA-256", "dora", "dora-secret-1"),
+        KAFKA_BOOTSTRAP_SERVERS: at("BRIEF"),
+      }),
+    };
+    await allow(broker.bootstrap, "dora", "topic", kafka.validated, ["DESCRIBE"]);
+    await setPassword(broker.bootstrap, "dora", "dora-secret-1");
+    const wire = await eventually(() => connectWire(settings, "dora", systemClock));
+    await setPassword(broker.bootstrap, "dora", "dora-secret-2");
+    Object.assign(settings, { saslPassword: "dora-secret-2" });
+    for (let n = 0; n < 12; n++) {
+      expect((await wire.topics([kafka.validated])).topics).toHaveLength(1);
+      await Bun.sleep(500);
+    }
+    await wire.close();
   });
 
   test("takes a renewed CA and client certificate at its next connection", async () => {

@@ -1,4 +1,5 @@
 /** What tests need from a broker: topics, and their contents by an independent reader (kcat, of librdkafka). */
+import { pbkdf2Sync, randomBytes } from "node:crypto";
 import { API, Client, setLogger } from "kafka-ts";
 import type { ProxiedConnection, Proxy } from "../proxy.ts";
 import { startProxy } from "../proxy.ts";
@@ -249,6 +250,16 @@ export function limit(
     const ops = [{ key: `${what}_byte_rate`, value: bytes, remove: false }];
     const entries = [{ entity: [{ entityType: "client-id", entityName }], ops }];
     await cluster.sendRequest(api.ALTER_CLIENT_QUOTAS, { entries, validateOnly: false });
+  });
+}
+
+/** For SCRAM-SHA-256. */
+export function setPassword(bootstrap: string, name: string, password: string): Promise<void> {
+  return withCluster(bootstrap, async ({ cluster, api }) => {
+    const [salt, iterations] = [randomBytes(16), 4096];
+    const saltedPassword = pbkdf2Sync(password, salt, iterations, 32, "sha256");
+    const upsertions = [{ name, mechanism: 1, iterations, salt, saltedPassword }];
+    await cluster.sendRequest(api.ALTER_USER_SCRAM_CREDENTIALS, { deletions: [], upsertions });
   });
 }
 
