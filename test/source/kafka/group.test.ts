@@ -118,7 +118,7 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
       KAFKA_BOOTSTRAP_SERVERS: proxy.bootstrap,
       KAFKA_SOURCE_TOPIC: topic,
       KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
-      KAFKA_TIMEOUT_MS: "1000",
+      KAFKA_TIMEOUT_MS: "2000",
     };
     const source = openSource(env, new Map(), "slow-member");
     opened.push(source);
@@ -126,7 +126,7 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     await source.start(intake);
     await until("the first", () => intake.messages.length > 0);
     const connections = proxy.accepted();
-    await until("all", () => intake.messages.length >= 130);
+    await until("all", () => intake.messages.length >= 130, 40_000);
     expect(intake.messages.length).toBe(130);
     expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
     expect(proxy.accepted()).toBe(connections);
