@@ -1,7 +1,7 @@
 /**
  * A connection to the brokers, by the client library: TLS, SASL, and why it cannot be had.
  *
- * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS, and SASL but for SCRAM (scram.ts). Its own
+ * The library is kafka-ts (MIT, no dependencies), of which only the protocol is used: requests, framing, TLS, and of SASL only PLAIN. Its own
  * producer sends some records twice when a leader changes, and costs five times as much as batch.ts. Rejected: @platformatic/kafka,
  * kept by a company, whose requests end at Produce 11 and EndTxn 4: that is the older transaction (five requests and a pause instead of
  * three); in a compiled executable it needs a patch (WebAssembly), and it brings nine packages. kafkajs, which loses records. The
