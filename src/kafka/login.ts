@@ -59,7 +59,14 @@ export function renewLogins(cluster: Cluster): void {
   }) as Send;
   cluster.sendRequestToNode = (node) =>
     (async (...asked: Parameters<Send>) => {
-      await loggedIn(cluster["brokerById"][node]);
+      const broker = cluster["brokerById"][node];
+      try {
+        await loggedIn(broker);
+      } catch (error) {
+        // Or the next request would fail, too, and find out only then that it has no connection.
+        if (broker !== undefined) await cluster["evictBroker"](node, broker);
+        throw error;
+      }
       return sendRequestToNode(node)(...asked);
     }) as Send;
 }

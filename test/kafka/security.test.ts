@@ -182,6 +182,17 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       expect((await wire.topics([kafka.validated])).topics).toHaveLength(1);
       await Bun.sleep(500);
     }
+    const ask = () => wire.logEnd(1, kafka.validated, 0, "latest");
+    const before = await ask();
+    Object.assign(settings, { saslPassword: "wrong-secret" });
+    const refused = () =>
+      ask().then(
+        () => false,
+        (error: unknown) => explain(error),
+      );
+    expect(await eventually(refused)).toContain("SASL_AUTHENTICATION_FAILED");
+    Object.assign(settings, { saslPassword: "dora-secret-2" });
+    expect(await ask()).toBe(before);
     await wire.close();
   });
 
