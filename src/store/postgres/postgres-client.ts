@@ -276,8 +276,10 @@ export function literal(value: string | null): string {
   return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''").replaceAll("\0", "\\000")}'`;
 }
 
+export type ServerError = postgres.PostgresError;
+
 /** The server's own error among the causes of `error`. */
-export function serverError(error: unknown): postgres.PostgresError | undefined {
+export function serverError(error: unknown): ServerError | undefined {
   if (error instanceof postgres.PostgresError) return error;
   return error instanceof Error ? serverError(error.cause) : undefined;
 }

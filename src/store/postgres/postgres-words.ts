@@ -2,7 +2,7 @@
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log/log.ts";
 import { isoOf } from "../../core/text/iso.ts";
-import { isOfStandby, serverError } from "./postgres-client.ts";
+import { isOfStandby, serverError, type ServerError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";
 
@@ -45,8 +45,6 @@ function fixOf(code: string): string | undefined {
 /** No transaction number is left (wraparound): its code, 54000, is that of a row that is too large for an index, too. */
 export const isOutOfNumbers = ({ code, routine }: ServerError) =>
   code === "54000" && /^GetNew(Transaction|MultiXact)Id/.test(routine);
-
-type ServerError = NonNullable<ReturnType<typeof serverError>>;
 
 /** As `fixOf`, also of errors whose code has other causes. */
 function cureOf(server: ServerError): string | undefined {

@@ -12,6 +12,7 @@ import {
   rehearsal,
   send,
   serverError,
+  type ServerError,
   type Postgres,
   type Request,
   type Transaction,
@@ -136,8 +137,6 @@ async function tried(
     return server;
   }
 }
-
-type ServerError = NonNullable<ReturnType<typeof serverError>>;
 
 /** Somebody else holds a lock just now, or the server's disk, memory or numbers are used up. */
 const isOfServer = (server: ServerError) =>
