@@ -33,6 +33,7 @@ test.each([
   ["unable to get local issuer certificate", `unable to get local issuer certificate: ${ca}`],
   ["getaddrinfo ENOTFOUND db.example", "the host name db.example does not resolve"],
   ["getaddrinfo EAI_AGAIN db.example", "the name server does not answer for db.example"],
+  ["ENOTDIR: not a directory, stat '/a/file/x'", "there is no /a/file/x: a part of that path is a file"],
   ["read ECONNRESET", "the connection was closed from there (ECONNRESET)"],
   ["write EPIPE", "the connection was closed from there (EPIPE)"],
   ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer, or not as PostgreSQL does"],

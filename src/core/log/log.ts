@@ -106,6 +106,7 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
     /^(?:FETCH|PRODUCE) timed out$/,
     "$&: over a slow line it is tried again in smaller pieces; if that lasts, set KAFKA_TIMEOUT_MS higher",
   ],
+  [/ENOTDIR: not a directory, \w+ '(.*)'$/, "there is no $1: a part of that path is a file"],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [
     // Once: an outage quotes what was explained, and is explained in its turn.

@@ -19,7 +19,6 @@ import type { Commit, Part, TablesStore } from "../tables-sink.ts";
 import {
   arrayText,
   literal,
-  lockTimeout,
   send,
   serverError,
   type Postgres,
@@ -40,7 +39,7 @@ import {
   positionMoved,
   positionPut,
 } from "./postgres-position.ts";
-import { asOutage, isOutOfNumbers, isPassing } from "./postgres-words.ts";
+import { asOutage, isOfStatement, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface PostgresTablesOptions {
@@ -246,10 +245,4 @@ async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<numb
     delete from quarantine_events as q using unnest(${ids}::bigint[], ${times}::timestamptz[]) as r (id, received)
     where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`);
   return gone.map((row) => Number(row.id));
-}
-
-/** The server refused a statement and goes on. Any other error says nothing about an entry. */
-function isOfStatement(error: unknown): boolean {
-  const server = serverError(error);
-  return server?.severity === "ERROR" && server.code !== lockTimeout && !isOutOfNumbers(server);
 }

@@ -2,7 +2,7 @@
 import type { Entry } from "../../core/entry.ts";
 import { explain } from "../../core/log/log.ts";
 import { isoOf } from "../../core/text/iso.ts";
-import { isOfStandby, serverError, type ServerError } from "./postgres-client.ts";
+import { isOfStandby, lockTimeout, serverError, type ServerError } from "./postgres-client.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Note } from "./trial.ts";
 
@@ -46,6 +46,19 @@ function fixOf(code: string): string | undefined {
 export const isOutOfNumbers = ({ code, routine }: ServerError) =>
   code === "54000" && /^GetNew(Transaction|MultiXact)Id/.test(routine);
 
+/** Of what refuses a connection; a statement may meet the same code for another cause. */
+const connectionCures: Readonly<Record<string, string>> = {
+  "53300":
+    "raise max_connections, or the CONNECTION LIMIT of the role or the database, or end sessions of others",
+  "55000": "let the database take connections: ALTER DATABASE … ALLOW_CONNECTIONS true",
+};
+
+/** The server refused a statement and goes on. Any other error says nothing about an entry. */
+export function isOfStatement(error: unknown): boolean {
+  const server = serverError(error);
+  return server?.severity === "ERROR" && server.code !== lockTimeout && !isOutOfNumbers(server);
+}
+
 /** As `fixOf`, also of errors whose code has other causes. */
 function cureOf(server: ServerError): string | undefined {
   if (isOfStandby(server)) return noStandby;
@@ -53,6 +66,7 @@ function cureOf(server: ServerError): string | undefined {
     return "end what is old in pg_stat_activity, pg_prepared_xacts and pg_replication_slots, then run `vacuumdb --all --freeze`";
   if (server.message.includes("statement pooling mode"))
     return "set pool_mode of the pooler to transaction or session, for rows and position are one transaction";
+  if (server.severity === "FATAL") return connectionCures[server.code] ?? fixOf(server.code);
   return fixOf(server.code);
 }
 

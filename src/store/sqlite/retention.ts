@@ -52,7 +52,7 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
   const sinceNewest = ageClock(clock, newestMs(db));
   const nowMs = () => Math.min(sinceNewest(), bounds.ageNowMs());
   let [expired, removedForRoom] = [0, 0];
-  let isShort = false;
+  let isTold = false;
 
   /** @returns whether there may soon be more to do */
   function look(): boolean {
@@ -61,10 +61,11 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     const spare = freeBytesMin > 0 ? freeBytesOn(dirname(path)) - freeBytesMin : Number.POSITIVE_INFINITY;
     const short = spare < marginBytes;
     // What was removed is room for others only once its pages are given back: rows may be large, and no more go meanwhile.
-    if (short && freePages(db) <= vacuumPagesMax) removedForRoom += makeRoom(db);
-    if (short && !isShort)
+    const gone = short && freePages(db) <= vacuumPagesMax ? makeRoom(db) : 0;
+    removedForRoom += gone;
+    if (gone > 0 && !isTold)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
-    isShort = short;
+    isTold = short && (isTold || gone > 0);
     giveBack(db, short);
     return old > 0 || spare < amplyFreeBytes;
   }

@@ -8,10 +8,10 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
-import { silentLog } from "../../../src/core/log/log.ts";
 import { openLocalFile } from "../../../src/store/sqlite/local-file.ts";
 import { createRetention } from "../../../src/store/sqlite/retention.ts";
 import { simulatedClock } from "../../kit/clock.ts";
+import { recordingLog } from "../../kit/source.ts";
 import { executable, sluice, startGateway, statsWhen } from "../../kit/gateway.ts";
 import { until } from "../../kit/until.ts";
 
@@ -47,7 +47,8 @@ const rowsOf = (table: string) => db.query<{ n: number }, []>(`SELECT count(*) A
 
 function retention(days: number, clock = simulatedClock(), freeBytesMin = 0, ageNowMs = clock.wallMs) {
   const bounds = { retentionDays: days, freeBytesMin, ageNowMs };
-  return { clock, kept: createRetention({ db, path, bounds, clock, log: silentLog }) };
+  const { log, lines } = recordingLog();
+  return { clock, lines, kept: createRetention({ db, path, bounds, clock, log }) };
 }
 
 describe("the local store", () => {
@@ -102,6 +103,17 @@ describe("the local store", () => {
       kept.close();
     },
   );
+
+  test.each([
+    [1_000, 0],
+    [5_000, 1],
+  ])("of %d rows says %d times that the oldest go", (rows, times) => {
+    fill("raw_events", rows, simulatedClock().wallMs());
+    const { clock, lines, kept } = retention(0, simulatedClock(), Number.MAX_SAFE_INTEGER / 2);
+    clock.advance(10_000);
+    expect(lines).toHaveLength(times);
+    kept.close();
+  });
 
   test("with large rows removes no more before the room of those that went is given back", () => {
     fill("raw_events", 7_000, simulatedClock().wallMs(), "x".repeat(8_000));
