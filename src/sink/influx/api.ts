@@ -121,7 +121,7 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
  * @throws {Outage} if the server has no databases and the settings say otherwise.
  */
 export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
-  const label = `InfluxDB (${kind})`;
+  const label = `InfluxDB ${kind.slice(1)}`;
   if (isWithoutDatabases(kind)) return foreign(kind);
   const { api } = await probe(http, credentials);
   if (api !== null && isWithoutDatabases(api.kind)) throw mixing(api);
