@@ -45,7 +45,7 @@ export interface Fit {
   ns: number;
 }
 
-const textCharsMax = 256;
+const textCharsMax = 2_048;
 /** Without an exponent any number of so few characters is finite, and within PostgreSQL's numeric. */
 const numberCharsMax = 32;
 /** Within 2^53, which has sixteen digits. */

@@ -141,6 +141,7 @@ describe("what does not fit is judged stage by stage", () => {
     '"é"',
     '"\u007f"',
     `"${"x".repeat(300)}"`,
+    `"${"x".repeat(3_000)}"`,
     "123456789012345678901234567890123456789012345",
     "9007199254740993",
     "truefalse",
