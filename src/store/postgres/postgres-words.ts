@@ -66,8 +66,8 @@ function cureOf(server: ServerError): string | undefined {
     return "end what is old in pg_stat_activity, pg_prepared_xacts and pg_replication_slots, then run `vacuumdb --all --freeze`";
   if (server.message.includes("statement pooling mode"))
     return "set pool_mode of the pooler to transaction or session, for rows and position are one transaction";
-  if (server.severity === "FATAL") return connectionCures[server.code] ?? fixOf(server.code);
-  return fixOf(server.code);
+  const cure = server.severity === "FATAL" ? connectionCures[server.code] : undefined;
+  return cure ?? fixOf(server.code);
 }
 
 /** The error concerns the table or the server, whatever the row. */
