@@ -74,11 +74,12 @@ export function authorize(
   requireToken: boolean,
 ): Rejection<Code> | null {
   if (device === null) return rejection("UNREGISTERED_DEVICE");
-  if (device.status !== "ACTIVE") return rejection("DEVICE_REVOKED", `status is ${device.status}`);
+  if (device.status !== "ACTIVE")
+    return rejection("DEVICE_REVOKED", `status is ${device.status || "not set"}`);
   if (claim.siteId !== null && device.siteId !== claim.siteId) {
     return rejection(
       "SITE_MISMATCH_REGISTRY_VS_PAYLOAD",
-      `registered for ${device.siteId}, payload says ${claim.siteId}`,
+      `registered for ${device.siteId || "no site"}, payload says ${claim.siteId}`,
     );
   }
   return requireToken ? checkToken(device, claim) : null;

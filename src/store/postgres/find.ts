@@ -13,7 +13,9 @@ import { arrayText, literal, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
 import { isOfTable } from "./postgres-words.ts";
 
-const columns = `r.tenant_id, r.device_id, r.site_id, r.status, r.provision_token_hash,
+/** As text, whatever types a site has given them, and char(n) without its blanks; a site or a status that is NULL is none. */
+const columns = `r.tenant_id::text, r.device_id::text, coalesce(r.site_id::text, '') as site_id,
+  coalesce(r.status::text, '') as status, r.provision_token_hash::text,
   to_jsonb(r) ->> 'previous_token_hash' as previous_token_hash,
   (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_token_until_ms`;
 

@@ -28,13 +28,12 @@ export interface PostgresRegistryOptions {
 }
 
 /** As PostgreSQL gives a device. */
-type DeviceRow = Omit<Columns<Device>, "provisioned_at" | "metadata"> & {
-  readonly provisioned_at: Date | null;
-  readonly metadata: Device["metadata"] | null;
-};
+type DeviceRow = Omit<Columns<Device>, "metadata"> & { readonly metadata: Device["metadata"] | null };
 
-const deviceColumns = `tenant_id, device_id, site_id, status, provision_token_hash is not null as token_set,
-  provisioned_at, fw_version, metadata`;
+/** A time is written by the server, for how it shows one otherwise hangs on DateStyle; infinity becomes NULL. */
+const deviceColumns = `tenant_id, device_id, coalesce(site_id::text, '') as site_id, coalesce(status::text, '') as status,
+  provision_token_hash is not null as token_set,
+  to_char(provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at, fw_version, metadata`;
 
 export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
   const tablesExist = whenTablesExist(db);
@@ -199,11 +198,7 @@ async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[])
 }
 
 function deviceOf(row: DeviceRow): Device {
-  return {
-    ...toFields(row),
-    provisionedAt: row.provisioned_at?.toISOString() ?? null,
-    metadata: row.metadata ?? {},
-  };
+  return { ...toFields(row), metadata: row.metadata ?? {} };
 }
 
 function newRow(device: NewDevice, n: number) {

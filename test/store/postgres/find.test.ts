@@ -1,9 +1,11 @@
 /** Names and rows that one look-up cannot digest, in real databases of odd encodings: they cost nobody else an answer. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
-import type { DeviceId } from "../../../src/core/device.ts";
+import { systemClock } from "../../../src/core/clock.ts";
+import { byKey, type DeviceId } from "../../../src/core/device.ts";
 import { silentLog } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
+import { DeviceAuthCache } from "../../../src/registry/auth-cache.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";
@@ -70,6 +72,20 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     expect(found.map(({ deviceId }) => deviceId).toSorted()).toEqual(
       plain.flatMap(({ deviceId }) => (deviceId === "plain-7" ? [] : deviceId)).toSorted(),
     );
+  });
+
+  test("a site or a status that is NULL, or a type that is no text, is read as text: the auth cache ended the process at the first", async () => {
+    await open("UTF8");
+    await sql.unsafe(`drop trigger sluice_device_update on device_registry;
+      alter table device_registry alter site_id type int using 7, alter site_id drop not null,
+        alter status type bool using true, alter status drop default, alter status drop not null, alter tenant_id type char(9);
+      update device_registry set site_id = null, status = null where device_id = 'plain-7'`);
+    const found = await registry.find([idOf("plain-6"), idOf("plain-7")]);
+    const cache = new DeviceAuthCache({ ttlSeconds: 60, sizeMax: 10, staleSeconds: 0 }, systemClock);
+    expect(found.map((row) => cache.put(row)).sort(byKey)).toMatchObject([
+      { ...idOf("plain-6"), siteId: "7", status: "true" },
+      { ...idOf("plain-7"), siteId: "", status: "" },
+    ]);
   });
 
   test("a look-up that the server is told to cancel is an outage, and does not make the device unregistered", async () => {

@@ -314,6 +314,24 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(owners.map(({ tokenHash }) => tokenHash).sort()).toEqual(["cd", "ef"]);
   });
 
+  test("devices are listed whatever the DateStyle, a time that is infinite or without a zone, and a status that is NULL", async () => {
+    await registry.add([{ ...d1, siteId: "s" }]);
+    await admin`update device_registry set provisioned_at = '2026-11-29 10:00:00.25+00'`;
+    const listed = async () => (await registry.list({ limit: 1 }))[0];
+    const plain = { siteId: "s", status: "ACTIVE", provisionedAt: "2026-11-29T10:00:00.250Z" };
+    expect(await listed()).toMatchObject(plain);
+    await admin`do $$ begin execute format('alter database %I set datestyle = German', current_database()); end $$`;
+    await db.close();
+    db = openPostgres(db.options);
+    registry = createPostgresRegistry({ db, log: silentLog });
+    expect(await listed()).toMatchObject(plain);
+    await admin`alter table device_registry alter provisioned_at type timestamp using provisioned_at at time zone 'UTC'`;
+    expect(await listed()).toMatchObject(plain);
+    await admin`alter table device_registry alter status drop not null`;
+    await admin`update device_registry set provisioned_at = 'infinity', status = null`;
+    expect(await listed()).toMatchObject({ ...plain, status: "", provisionedAt: null });
+  });
+
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
     await registry.find([d1]);
     proxy.mode("blackhole");
