@@ -75,7 +75,7 @@ function spoolStats(parts: ViewedParts, waiting: number): SpoolStats {
     entries: waiting,
     bytes: spool.bytes,
     bytes_max: bytesMax,
-    oldest_age_seconds: oldestAgeSeconds(parts, waiting),
+    oldest_age_seconds: Math.max(0, ...parts.drains.map((drain) => oldestAgeSeconds(parts, drain))),
     last_seq: spool.head,
     free_disk_bytes: unlessDiskFails(() => spool.freeDiskBytes) ?? null,
     free_bytes_min: freeBytesMin,
@@ -106,16 +106,15 @@ function ingestStats({ books, ingest, policy }: ViewedParts): IngestStats {
 function sinkStats(parts: ViewedParts, stats: SinkStats, drain: Drain): SinkView {
   return {
     ...stats,
-    oldest_age_seconds: oldestAgeSeconds(parts, stats.waiting),
+    oldest_age_seconds: oldestAgeSeconds(parts, drain),
     latency_ms: percentilesOf(drain.latency.stats()),
     ...drain.sink.stats?.(),
   };
 }
 
-/** Of the last `waiting` entries of the spool. */
-function oldestAgeSeconds({ spool, clock }: ViewedParts, waiting: number): number {
-  const oldestMs =
-    waiting === 0 ? undefined : unlessDiskFails(() => spool.receivedMsAfter(spool.head - waiting));
+/** Of what waits for a sink. */
+function oldestAgeSeconds({ spool, clock }: ViewedParts, { waitsFrom }: Drain): number {
+  const oldestMs = unlessDiskFails(() => spool.receivedMsAfter(waitsFrom - 1));
   return oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000));
 }
 

@@ -100,6 +100,11 @@ export class Drain {
     return { ...this.#ahead.stats(), ...reportOf([own, ...this.#ahead.lanes]) };
   }
 
+  /** No entry before it waits. */
+  get waitsFrom(): number {
+    return this.#ahead.waitsFrom;
+  }
+
   /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */
   inTrouble(count: number, key?: string): Stuck | undefined {
     const lane = stuckLane(this.#ahead.lanes, key);

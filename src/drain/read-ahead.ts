@@ -74,6 +74,12 @@ export class ReadAhead {
     return { ...this.#window.shown(), spooled: this.#spool.head - this.#start, waiting };
   }
 
+  /** No entry before it waits: those of a detour may be far behind the others. */
+  get waitsFrom(): number {
+    const detours = [...this.#lanes.values()].filter(({ waiting }) => waiting > 0);
+    return Math.min(this.cursor + 1, ...detours.map(({ unsettledFrom }) => unsettledFrom));
+  }
+
   /** Goes on after `seq`, where the downstream system says it stands, with its totals: that they add up is for the books to see. */
   moveTo(seq: number, totals: Totals): void {
     this.#window = new Window(this.#entriesMax, seq, totals);

@@ -3,10 +3,21 @@ import { Database } from "bun:sqlite";
 import { afterEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { localRegistry } from "../kit/stores.ts";
-import { fleet, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { aBody, aMessage } from "../kit/builders.ts";
+import {
+  endLater,
+  fleet,
+  registered,
+  scratch,
+  startInProcess,
+  stopAll,
+  telemetry,
+} from "../kit/inprocess.ts";
 import { until } from "../kit/until.ts";
 
 afterEach(stopAll);
+
+const hourMs = 3_600_000;
 
 /** A data directory with the books of a gateway that accepted, rejected and recognised, and was stopped. */
 async function usedSite(): Promise<string> {
@@ -68,6 +79,37 @@ describe("the books", () => {
     await acknowledged();
     const after = { accepted: 2, rejected: { TOKEN_INVALID: 1 }, judging: 0, listed: [["TOKEN_INVALID", 1]] };
     expect(told()).toEqual({ balanced: true, received: 3, ...after, head: 3 });
+  });
+
+  test("tell the age of the oldest entry that waits, also where a tenant's database is away and the others go on", async () => {
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch({ url }) {
+        const headers = { "x-influxdb-version": "1.8.10" };
+        const isMissing = url.includes("db=telemetry_sick");
+        return isMissing
+          ? Response.json({ error: 'database not found: "telemetry_sick"' }, { status: 404, headers })
+          : new Response(null, { status: 204, headers });
+      },
+    });
+    endLater(() => server.stop(true));
+    const env = { INFLUXDB_URL: server.url.href, INFLUX_FLUSH_INTERVAL_MS: "10", REQUIRE_TOKEN: "0" };
+    const { gateway, source, acknowledged, stats } = await startInProcess(env);
+    const influx = () => stats().sinks["influx"];
+    await gateway.view.devices.add(registered(["d"]));
+    await gateway.view.devices.add([{ tenantId: "sick", deviceId: "d", siteId: "lab-1" }]);
+    const topic = "tenant/sick/device/d/telemetry";
+    source.give(
+      aMessage(aBody({ tenant_id: "sick", device_id: "d" }), { topic, receivedMs: Date.now() - hourMs }),
+    );
+    await acknowledged();
+    await until(() => influx()?.["trouble"] !== null);
+    source.give(telemetry("d", 1), telemetry("d", 2));
+    await acknowledged();
+    await until(() => influx()?.waiting === 1);
+    expect(influx()?.["oldest_age_seconds"]).toBeGreaterThanOrEqual(3_600);
+    expect(stats().spool.oldest_age_seconds).toBeGreaterThanOrEqual(3_600);
   });
 
   test.each(["received", "accepted", "duplicate", "rejected:TOKEN_INVALID"])(
