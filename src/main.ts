@@ -46,8 +46,12 @@ function stopOn(signal: "SIGINT" | "SIGTERM" | "SIGHUP", number: number): void {
     } else if (performance.now() - stoppedAtMs > sameSignalMs) process.exit(128 + number);
   });
 }
-stopOn("SIGINT", 2);
-stopOn("SIGTERM", 15);
+/** Each is one piece of work, during which none would be called; it leaves the spool as it was wherever it is ended. */
+const isWithoutPause = ["spool", "backup"].includes(process.argv[2] ?? "");
+if (!isWithoutPause) {
+  stopOn("SIGINT", 2);
+  stopOn("SIGTERM", 15);
+}
 
 for (const event of ["uncaughtException", "unhandledRejection"] as const)
   process.on(event, (error: unknown) => void endWith(event, error));

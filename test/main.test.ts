@@ -1,9 +1,12 @@
 /** The process itself: nobody else can read what it leaves on disk, and it survives a log that fails. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Spool } from "../src/spool/spool.ts";
+import { simulatedClock } from "./kit/clock.ts";
 import { freePort } from "./kit/port.ts";
+import { defaultSpoolSettings, emptyRecord, entries } from "./kit/spool.ts";
 import { makeCertificates } from "./kit/tls.ts";
 
 let dataDir: string;
@@ -119,4 +122,29 @@ test("certificates are checked although the environment tells the runtime not to
   const said = await child.stdout.text();
   certificates.remove();
   expect(said).toContain("no CA that we trust has signed it");
+}, 60_000);
+
+test("one Ctrl-C ends a command that is one piece of work, such as an export that nobody reads", async () => {
+  const spool = new Spool({ dataDir, settings: defaultSpoolSettings, clock: simulatedClock() });
+  spool.append(entries(3_000), emptyRecord);
+  spool.close();
+  const main = join(import.meta.dir, "..", "src", "main.ts");
+  const pipe = join(dataDir, "pipe");
+  Bun.spawnSync(["mkfifo", pipe]);
+  // For both, so that it is there before a reader is.
+  const unread = openSync(pipe, "r+");
+  const child = Bun.spawn([process.execPath, main, "spool", "export"], {
+    env: { ...process.env, DATA_DIR: dataDir },
+    stdout: unread,
+    stderr: "pipe",
+  });
+  // It has the spool, and its first lines fill the pipe.
+  for await (const _ of child.stderr) break;
+  await Bun.sleep(500);
+  child.kill("SIGINT");
+  await Bun.sleep(2_000);
+  const { signalCode } = child;
+  child.kill("SIGKILL");
+  closeSync(unread);
+  expect(signalCode).toBe("SIGINT");
 }, 60_000);

@@ -35,6 +35,7 @@ const generalSettings = {
   dataDir: optionalString({
     name: "DATA_DIR",
     unit: "directory",
+    check: z.string().regex(/^(?!~(?:\/|$))/, "written out: only a shell reads ~ as a home directory"),
     help: "Where the spool and the local store live (absent: $STATE_DIRECTORY, else /var/lib/sluice if it can be written, else ./sluice-data).",
   }),
   gatewayId: optionalString({

@@ -1,5 +1,6 @@
 /** The spool's tables. `groups` is the log; the others say who has come how far in it. */
 import type { Database } from "bun:sqlite";
+import { whyForeign } from "../core/file/sqlite.ts";
 
 export const formatVersion = 1;
 
@@ -52,8 +53,16 @@ export function letterBytes(row: string): string {
   return `(length(${row}.body) + length(${row}.why) + 128)`;
 }
 
-/** @throws if the file is a spool of a later version, or is damaged */
+/** A damaged spool may have lost some. */
+const ours = ["groups", "cursors", "epochs", "dead_letters"];
+
+/** @returns why a file is no spool, and what to do; undefined if it is one, or new. @throws if it is damaged */
+export const whyNoSpool = (db: Database) => whyForeign(db, ours);
+
+/** @throws if the file is a spool of a later version, is another program's, or is damaged */
 export function prepareSpool(db: Database, path: string): void {
+  const foreign = whyNoSpool(db);
+  if (foreign !== undefined) throw new Error(`${path}: ${foreign}`);
   const found = db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
   if (found > formatVersion) {
     throw new Error(

@@ -47,12 +47,24 @@ test("one that is damaged, or no database, is no good", async () => {
   expect(await local()).toMatchObject({ ok: false, detail });
 });
 
+test("a database of another program is no good, and stays as it is", async () => {
+  const db = new Database(path);
+  db.run("CREATE TABLE other (id)");
+  const detail = expect.stringContaining(
+    `${path}: it is a database, but not the one that belongs here (its tables: other)`,
+  );
+  expect(await local()).toMatchObject({ ok: false, detail });
+  expect(() => openLocalFile(path)).toThrow("local.db: it is a database, but not the one that belongs here");
+  expect(db.query("SELECT name FROM sqlite_schema").all()).toEqual([{ name: "other" }]);
+  db.close();
+});
+
 test("one that is not there, or has no tables yet, stays so", async () => {
   expect(await local()).toMatchObject({ ok: true });
   expect(existsSync(path)).toBe(false);
   const db = new Database(path);
-  db.run("CREATE TABLE other (id)");
+  db.run("PRAGMA user_version = 1");
   expect(await local()).toMatchObject({ ok: true, detail: expect.stringContaining("0 devices") });
-  expect(db.query("SELECT name FROM sqlite_schema").all()).toEqual([{ name: "other" }]);
+  expect(db.query("SELECT name FROM sqlite_schema").all()).toEqual([]);
   db.close();
 });

@@ -125,6 +125,11 @@ describe("DATA_DIR", () => {
     expect(dirOf({ STATE_DIRECTORY: "/s:/t" }, true)).toBe("/s"));
   test("else /var/lib/sluice if it can be written", () => expect(dirOf({}, true)).toBe("/var/lib/sluice"));
   test("else here", () => expect(dirOf({}, false)).toBe("./sluice-data"));
+  test.each(["~", "~/data"])("is not %s, which a shell alone reads as a home directory", (dir) =>
+    expect(mistakesOf(load({ DATA_DIR: dir }))).toEqual([
+      expect.stringMatching(/^DATA_DIR=~.*: must be written out: only a shell/) as string,
+    ]),
+  );
 });
 
 describe("mistakes", () => {

@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { explain } from "../../src/core/log/log.ts";
 import { balanceBooks, told } from "../../src/intake/books.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
+import { repair as repairNow } from "../kit/repair-runner.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -87,6 +88,18 @@ describe("opening", () => {
     const after = new Database(path, { readonly: true });
     expect(after.query("PRAGMA user_version").get()).toEqual({ user_version: 2 });
     after.close();
+  });
+
+  test("a database of another program is neither opened nor repaired, and stays unchanged", () => {
+    const dataDir = kit.dir();
+    const path = join(dataDir, "spool.db");
+    const db = new Database(path);
+    for (const sql of ["CREATE TABLE notes (id)", "PRAGMA user_version = 7"]) db.run(sql);
+    const words = `${path}: it is a database, but not the one that belongs here (its tables: notes): put`;
+    expect(() => kit.spool({ dataDir })).toThrow(words);
+    expect(() => repairNow(dataDir, 0)).toThrow(words);
+    expect(db.query("SELECT name FROM sqlite_schema").all()).toEqual([{ name: "notes" }]);
+    db.close();
   });
 
   test.each([

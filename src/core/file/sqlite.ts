@@ -33,6 +33,23 @@ export function openSqlite(path: string, pageSize = 4096): Database {
   }
 }
 
+const foreignShownMax = 5;
+
+/**
+ * What is read of another program's file is nothing, so that it would pass for a new one of ours.
+ * @param ours tables of which a file of ours has one, unless it is new
+ * @returns what is wrong, and what to do; undefined: nothing is
+ */
+export function whyForeign(db: Database, ours: readonly string[]): string | undefined {
+  const names = db
+    .query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    .all()
+    .map(({ name }) => name);
+  if (names.length === 0 || names.some((name) => ours.includes(name))) return undefined;
+  const shown = names.slice(0, foreignShownMax).join(", ") + (names.length > foreignShownMax ? ", …" : "");
+  return `it is a database, but not the one that belongs here (its tables: ${shown}): put the site's own, or a backup of it, in its place`;
+}
+
 /** Removes a database file that nobody has open, and what lies beside it. */
 export function removeSqlite(path: string): void {
   for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });

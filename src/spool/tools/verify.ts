@@ -21,7 +21,7 @@ import {
   type Lost,
   type Reading,
 } from "./salvage.ts";
-import { formatVersion } from "../schema.ts";
+import { formatVersion, whyNoSpool } from "../schema.ts";
 import { booksIn } from "../sidecar.ts";
 
 export interface BadLetter {
@@ -68,7 +68,7 @@ export interface VerifyOptions {
 
 const pageFaultsMax = 100;
 
-/** @throws if the spool is in use, does not exist, or is of a later version */
+/** @throws if the spool is in use, does not exist, is of a later version, or is no spool */
 export function verifySpool({ dataDir, told, reading }: VerifyOptions): Verified {
   return whileLocked(dataDir, () => withFile(dataDir, (db, path) => inspect(db, path, told, reading)));
 }
@@ -82,7 +82,7 @@ export function inspect(
   const pages = pageFaults(db);
   const wanted = bytesWanted(path);
   if (wanted !== null) pages.unshift(`it was cut: it should have ${wanted} bytes`);
-  refuseLater(db, path);
+  refuseOther(db, path);
   const found = { groups: 0, entries: 0, first: 0, last: 0 };
   const damaged: Lost[] = [];
   const missing: Lost[] = [];
@@ -132,7 +132,9 @@ function pageFaults(db: Database): string[] {
   return faults.value.map((row) => row.integrity_check).filter((text) => text !== "ok");
 }
 
-function refuseLater(db: Database, path: string): void {
+function refuseOther(db: Database, path: string): void {
+  const foreign = attempt(() => whyNoSpool(db));
+  if (foreign.ok && foreign.value !== undefined) throw new Error(`${path}: ${foreign.value}`);
   const version = attempt(() => db.query<{ user_version: number }, []>("PRAGMA user_version").get());
   if (version.ok && (version.value?.user_version ?? 0) > formatVersion)
     throw new Error(`${path} was written by a later version of sluice: use that version's tools`);

@@ -3,7 +3,7 @@ import type { Database } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
-import { damageIn, openSqlite, whenNotBusy } from "../../core/file/sqlite.ts";
+import { damageIn, openSqlite, whenNotBusy, whyForeign } from "../../core/file/sqlite.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Census } from "../../core/store.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
@@ -12,8 +12,10 @@ export function localFile(dataDir: string): string {
   return join(dataDir, "local.db");
 }
 
-/** Creates the tables that are missing. @returns what was done, one sentence each */
+/** Creates the tables that are missing. @returns what was done, one sentence each. @throws if the file is another program's */
 export function migrateSqlite(db: Database): string[] {
+  const foreign = whyForeign(db, Object.keys(sqliteTables));
+  if (foreign !== undefined) throw new Error(foreign);
   const known = db.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
   const before = new Set(known.map((row) => row.name));
   db.transaction(() => {
@@ -53,8 +55,10 @@ function opened(path: string): Database {
   }
 }
 
-/** The devices that a file holds, also one whose tables are not made yet. */
+/** The devices that a file holds, also one whose tables are not made yet. @throws if the file is another program's */
 export function censusIn(db: Database): Census {
+  const foreign = whyForeign(db, Object.keys(sqliteTables));
+  if (foreign !== undefined) throw new Error(`${db.filename}: ${foreign}`);
   const table = "SELECT 1 FROM sqlite_schema WHERE name = 'device_registry'";
   if (db.query(table).get() === null) return { devices: 0, tenants: 0 };
   const census = "SELECT count(*) AS devices, count(DISTINCT tenant_id) AS tenants FROM device_registry";
