@@ -1,8 +1,8 @@
 /**
  * The messages of all devices or of one, live: what becomes of the next ones, when each was on the disk and when each sink had it.
  *
- * Costs nothing while nobody follows. How far a sink is is looked at a few times a second rather than told by the drain, which has no
- * need to know of single entries; so the times of sinks are as fine as that.
+ * Costs nothing while nobody follows. Whether a sink has a message is asked a few times a second rather than told by the drain, which has
+ * no need to know who follows; so the times of sinks are as fine as that.
  */
 import { toColumns } from "../core/columns.ts";
 import type { Clock, Timer } from "../core/clock.ts";
@@ -29,7 +29,7 @@ export interface Followed {
   readonly to_disk_ms: number;
 }
 
-/** A sink is past the entry. */
+/** A sink that the entry is for has it, or has made it a dead letter. */
 export interface Passed {
   readonly seq: number;
   readonly sink: string;
@@ -69,10 +69,17 @@ const payloadCharsMax = 1_500;
 /** Of a name, which may be of 64 KiB, and of the detail. */
 const wordCharsMax = 200;
 
+/** A sink that an entry is for. */
+interface SinkOf {
+  readonly sink: string;
+  readonly isSettled: () => boolean;
+}
+
 interface Open {
   readonly seq: number;
   readonly receivedMs: number;
-  readonly sinks: Set<string>;
+  /** Those of which it was not told yet that they have settled it. */
+  sinks: readonly SinkOf[];
 }
 
 interface Following {
@@ -87,33 +94,30 @@ interface Following {
 
 export interface FollowParts {
   readonly clock: Clock;
-  /** Sink → everything up to this seq is behind it. */
-  reached(): ReadonlyMap<string, number>;
+  sinksOf(entry: Entry): readonly SinkOf[];
   /** The topic pattern of the mapping that reads this topic. */
   mappingOf(topic: string): string | undefined;
 }
 
-export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow {
+export function createFollow({ clock, sinksOf, mappingOf }: FollowParts): Follow {
   const all = new Set<Following>();
   let timer: Timer | undefined;
   let looks = 0;
 
   function look(): void {
-    const positions = reached();
     for (const { follower, open } of all) {
-      const passed = open.flatMap((one) => passedBy(one, positions));
+      const passed = open.flatMap(passedBy);
       if (passed.length > 0) follower.passed(passed);
-      while (open[0] && open[0].sinks.size === positions.size) open.shift();
+      while (open[0]?.sinks.length === 0) open.shift();
     }
     if (++looks % looksPerSecond === 0) for (const following of all) nextSecond(following);
   }
 
-  function passedBy({ seq, receivedMs, sinks }: Open, positions: ReadonlyMap<string, number>): Passed[] {
-    const fresh = [...positions].filter(([sink, position]) => position >= seq && !sinks.has(sink));
-    return fresh.map(([sink]) => {
-      sinks.add(sink);
-      return { seq, sink, after_ms: Math.max(0, clock.wallMs() - receivedMs) };
-    });
+  function passedBy(one: Open): Passed[] {
+    const fresh = one.sinks.filter(({ isSettled }) => isSettled());
+    one.sinks = one.sinks.filter((each) => !fresh.includes(each));
+    const afterMs = Math.max(0, clock.wallMs() - one.receivedMs);
+    return fresh.map(({ sink }) => ({ seq: one.seq, sink, after_ms: afterMs }));
   }
 
   function nextSecond(following: Following): void {
@@ -133,7 +137,8 @@ export function createFollow({ clock, reached, mappingOf }: FollowParts): Follow
       following.notShown += meant.length - told.length;
       if (told.length === 0) continue;
       const { open, follower } = following;
-      for (const { seq, receivedMs } of told) open.push({ seq, receivedMs, sinks: new Set() });
+      for (const entry of told)
+        open.push({ seq: entry.seq, receivedMs: entry.receivedMs, sinks: sinksOf(entry) });
       open.splice(0, open.length - openMax);
       follower.entries(told.map((entry) => shown(entry, mappingOf(entry.topic) ?? null, nowMs)));
     }

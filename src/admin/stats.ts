@@ -113,8 +113,8 @@ function sinkStats(parts: ViewedParts, stats: SinkStats, drain: Drain): SinkView
 }
 
 /** Of what waits for a sink. */
-function oldestAgeSeconds({ spool, clock }: ViewedParts, { waitsFrom }: Drain): number {
-  const oldestMs = unlessDiskFails(() => spool.receivedMsAfter(waitsFrom - 1));
+function oldestAgeSeconds({ spool, clock }: ViewedParts, { progress }: Drain): number {
+  const oldestMs = unlessDiskFails(() => spool.receivedMsAfter(progress.waitsFrom - 1));
   return oldestMs === undefined ? 0 : Math.max(0, Math.floor((clock.wallMs() - oldestMs) / 1000));
 }
 

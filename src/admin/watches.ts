@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
+import type { Entry } from "../core/entry.ts";
 import type { Log } from "../core/log/log.ts";
 import type { Source } from "../core/source.ts";
 import type { Retention, RetentionBounds, Store } from "../core/store.ts";
@@ -54,7 +55,11 @@ export interface WatchedParts {
 
 export function startWatches(parts: WatchedParts): Watches {
   const { dataDir, clock, log, spool, store, drains, sources, ingest, view, closers } = parts;
-  const reached = () => new Map(drains.map((drain) => [drain.sink.name, spool.head - drain.stats().waiting]));
+  const sinksOf = (entry: Entry) =>
+    drains.flatMap(({ sink, progress }) => {
+      const isSettled = progress.settles(entry);
+      return isSettled ? [{ sink: sink.name, isSettled }] : [];
+    });
   const watches = {
     outlook: createOutlook({ clock, read: () => readingOf(spool, drains) }),
     watchdog: startWatchdog({
@@ -69,7 +74,7 @@ export function startWatches(parts: WatchedParts): Watches {
     processWatch: watchProcess(clock),
     attention: watchAttention(clock, view.ready),
     history: keepHistory({ path: join(dataDir, "history.ndjson"), clock, read: view.measurements }),
-    follow: createFollow({ clock, reached, mappingOf: parts.mappingOf }),
+    follow: createFollow({ clock, sinksOf, mappingOf: parts.mappingOf }),
   };
   for (const { stop } of Object.values(watches)) closers.add(stop);
   const retention = store.keepRetention?.(parts.retention);

@@ -47,6 +47,8 @@ export class Drain {
   readonly #log: Log;
   readonly #random: () => number;
   readonly #ahead: ReadAhead;
+  /** How far the sink is. */
+  readonly progress: Pick<ReadAhead, "waitsFrom" | "settles">;
   readonly #stop = new AbortController();
   #inFlight = 0;
   /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
@@ -73,7 +75,7 @@ export class Drain {
     this.#log = log.child({ sink: sink.name });
     this.#random = options.random ?? Math.random;
     const { entriesMax = readAheadEntriesMax, bytesMax = memoryShares().readAheadBytes } = options;
-    this.#ahead = new ReadAhead(sink, spool, { entriesMax, bytesMax });
+    this.progress = this.#ahead = new ReadAhead(sink, spool, { entriesMax, bytesMax });
   }
 
   start(): void {
@@ -98,11 +100,6 @@ export class Drain {
   stats(): SinkStats & TroubleReport {
     const own = { key: "", trouble: this.#trouble };
     return { ...this.#ahead.stats(), ...reportOf([own, ...this.#ahead.lanes]) };
-  }
-
-  /** No entry before it waits. */
-  get waitsFrom(): number {
-    return this.#ahead.waitsFrom;
   }
 
   /** A lane in trouble, the one that is named or the first, with at most `count` entries of its head. */
@@ -164,10 +161,8 @@ export class Drain {
     const { epochs } = this.#spool;
     const asked = positions(epochs.map((e) => e.epoch));
     const { name, deadlineMs } = this.sink;
-    const held = await unlessStopped(
-      this.#stop.signal,
-      withDeadline(this.#clock, deadlineMs, `${name} position`, asked),
-    );
+    const answer = withDeadline(this.#clock, deadlineMs, `${name} position`, asked);
+    const held = await unlessStopped(this.#stop.signal, answer);
     this.#isUnsure = false;
     const { cursor } = this.#ahead;
     partFromAnother({ name, cursor }, held, this.#spool, this.#log);

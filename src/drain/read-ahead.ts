@@ -63,6 +63,17 @@ export class ReadAhead {
     return this.#window.next <= this.#spool.head;
   }
 
+  /** Tells whether this entry is settled by then, which the cursor does not; undefined: it is not for this sink. */
+  settles(entry: Entry): (() => boolean) | undefined {
+    const key = isFor(this.#sink.name, entry) ? this.#laneOf(entry) : null;
+    if (key === null) return undefined;
+    return () => {
+      const lane = this.#lanes.get(key);
+      const waits = lane !== undefined && (lane.length > 0 || lane.isDetoured);
+      return entry.seq < (waits ? lane.unsettledFrom : this.#window.next);
+    };
+  }
+
   /** What became of the entries up to the cursor. */
   get totals(): Totals {
     return this.#window.counts;

@@ -49,7 +49,7 @@ export function liveEndpoints(
         device: z.string().optional().describe("Only of this device."),
       }),
       answer: {
-        help: "Server-Sent Events `entry` (the message is on disk: its verdict, the stage of the judge that said so, the mapping that read it), `passed` (a sink has it) and `not_shown` (so many more came in that second than are shown).",
+        help: "Server-Sent Events `entry` (the message is on disk: its verdict, the stage of the judge that said so, the mapping that read it), `passed` (a sink has it, or made it a dead letter) and `not_shown` (so many more came in that second than are shown).",
         media: ["text/event-stream"],
       },
       problems: [503],

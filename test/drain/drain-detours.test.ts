@@ -35,7 +35,7 @@ describe("a lane that fails", () => {
     }
     expect(drain.stats()).toMatchObject({ delivered: 600, waiting: 210, trouble: "database missing" });
     expect(spool.cursorOf("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 210 });
-    expect(drain.waitsFrom).toBe(1);
+    expect(drain.progress.waitsFrom).toBe(1);
   });
 
   test("catches up in order once it works again, and continues with the others", async () => {
@@ -56,7 +56,7 @@ describe("a lane that fails", () => {
     expect(bad).toHaveLength(143);
     expect(bad).toEqual(bad.toSorted((a, b) => a - b));
     expect(drain.stats()).toMatchObject({ delivered: 543, waiting: 0, skipped: 0, trouble: null });
-    expect(drain.waitsFrom).toBe(spool.head + 1);
+    expect(drain.progress.waitsFrom).toBe(spool.head + 1);
     expect(spool.cursorOf("memory").detours.size).toBe(0);
   });
 
