@@ -282,10 +282,11 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     start,
     stop: closers.run,
     async reload(loaded) {
-      await pollSettings();
       renewTls();
       takeAnew(config, loaded, log);
       retryNow();
+      // Last, for a database that is away keeps whoever asks it waiting.
+      await pollSettings();
     },
     isProgressing: () => watches?.watchdog.isProgressing() ?? true,
     httpAddress: () => http?.address ?? "",
