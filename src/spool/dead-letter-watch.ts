@@ -1,6 +1,6 @@
 /**
- * Logs that entries are refused: when it begins, while it goes on, and how many of the oldest dead letters were
- * removed at the bound. Nobody looks into a queue that fills silently.
+ * Logs that entries are refused, when it begins and while it goes on; and how many of the oldest dead letters were
+ * removed at their bounds. Nobody looks into a queue that fills, or goes, silently.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log/log.ts";
@@ -36,20 +36,17 @@ export function watchLetters({ letters, clock, log }: LetterWatchOptions): Lette
   });
 
   function say(): void {
-    if (refused === refusedSaid || clock.monoMs() - saidAtMs < sayEveryMs) return;
-    const discarded = letters.discarded - discardedSaid;
-    const { sink, last: letter } = last ?? {};
-    const sample = {
-      sink,
-      tenant_id: letter?.entry.tenantId,
-      device_id: letter?.entry.deviceId,
-      why: letter?.why.slice(0, 300),
-    };
-    const counts = { refused: refused - refusedSaid, kept: letters.totals().count, discarded };
-    log.warn({ ...counts, ...sample }, "entries are refused: see `sluice dead-letters list`");
+    const [fresh, discarded] = [refused - refusedSaid, letters.discarded - discardedSaid];
+    if (fresh + discarded === 0 || clock.monoMs() - saidAtMs < sayEveryMs) return;
+    const { count: kept } = letters.totals();
+    if (fresh > 0)
+      log.warn(
+        { refused: fresh, kept, discarded, ...sampleOf(last) },
+        "entries are refused: see `sluice dead-letters list`",
+      );
     if (discarded > 0)
       log.warn(
-        { discarded },
+        { discarded, kept },
         "the oldest dead letters were removed: see DEAD_LETTERS_MAX_BYTES and DEAD_LETTERS_MAX_AGE_DAYS",
       );
     [refusedSaid, discardedSaid, saidAtMs] = [refused, letters.discarded, clock.monoMs()];
@@ -59,11 +56,21 @@ export function watchLetters({ letters, clock, log }: LetterWatchOptions): Lette
   return {
     detail() {
       const { count, bytes } = letters.totals();
-      if (count === 0) return "none";
       const gone =
-        letters.discarded > 0 ? `; ${letters.discarded} removed at their bound since the start` : "";
+        letters.discarded > 0 ? `; ${letters.discarded} removed at their bounds since the start` : "";
+      if (count === 0) return `none${gone}`;
       return `${count} kept (${size(bytes)}), ${refused} refused since the start${gone}: see \`sluice dead-letters list\``;
     },
     stop: () => timer.cancel(),
+  };
+}
+
+function sampleOf(refused: Refused | undefined) {
+  const { sink, last } = refused ?? {};
+  return {
+    sink,
+    tenant_id: last?.entry.tenantId,
+    device_id: last?.entry.deviceId,
+    why: last?.why.slice(0, 300),
   };
 }

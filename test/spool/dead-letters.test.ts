@@ -6,6 +6,7 @@ import pino from "pino";
 import { watchLetters } from "../../src/spool/dead-letter-watch.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { recordingLog } from "../kit/source.ts";
 import { anEntry, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
@@ -110,16 +111,25 @@ describe("dead letters", () => {
     expect(seqs.length).toBe((seqs.at(-1) ?? 0) - (seqs[0] ?? 0) + 1);
   });
 
-  test("are removed at their age limit, some at a time", () => {
+  test("are removed at their age limit, some at a time, and the log tells of it although nothing else is refused", () => {
     const clock = simulatedClock();
+    const { log, lines } = recordingLog();
     const spool = kit.spool({ clock, letterAgeMaxDays: 1 });
+    const watch = watchLetters({ letters: spool.deadLetters, clock, log });
     refuse(spool, "old", 1_500);
     clock.advance(86_400_000 - 5_000);
     refuse(spool, "new", 10);
     expect(spool.deadLetters.totals().count).toBe(1_510);
-    clock.advance(10_000);
+    clock.advance(4_000);
+    const before = lines.length;
+    clock.advance(6_000);
     expect(devicesOf(spool)).toEqual(Array.from({ length: 10 }, () => "new"));
     expect(spool.deadLetters.discarded).toBe(1_500);
+    clock.advance(300_000);
+    expect(lines.slice(before).map(({ discarded, kept }) => [discarded, kept])).toEqual([[1_500, 10]]);
+    spool.deadLetters.remove(spool.deadLetters.list({ limit: 10 }).map(({ id }) => id));
+    expect(watch.detail()).toBe("none; 1500 removed at their bounds since the start");
+    watch.stop();
   });
 
   test("cause a warning when they begin and while they grow, and are shown as long as there are any", () => {
