@@ -14,9 +14,9 @@ export const perGateway: readonly Row<string | Value>[] = [
   ["counter", "accepted", "Messages accepted as events", "ingest.accepted"],
   ["counter", "duplicate", "Redelivered messages that were recognised", "ingest.duplicate"],
   ["gauge", "judging", "Messages in memory, or on disk without a verdict", "ingest.judging"],
-  ["gauge", "ingest_deferred", "Messages on disk that wait for the registry", "ingest.deferred"],
+  ["gauge", "ingest_deferred", "Messages on disk that wait for the registry or the clock", "ingest.deferred"],
   ["counter", "ingest_split", "Of the messages received, further events of one message", "ingest.split"],
-  ["counter", "ingest_replayed", "Rejected messages that an operator replayed", "ingest.replayed"],
+  ["counter", "ingest_replayed", "Dead letters that an operator replayed", "ingest.replayed"],
   [
     "counter",
     "ingest_telemetry_without_metrics",

@@ -75,7 +75,7 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
           deferred: whole
             .exactOptional()
             .describe("Of those: on disk, until the registry or the clock is known."),
-          replayed: whole.exactOptional().describe("Kept rejects that were judged again."),
+          replayed: whole.exactOptional().describe("Dead letters that an operator replayed."),
           split: whole.exactOptional().describe("Further events of messages that a mapping made several of."),
           telemetry_without_metrics: whole
             .exactOptional()
@@ -161,7 +161,7 @@ export function statsSchema(counted: Counted): z.ZodType<Stats> {
           dead_letters_bytes: whole.exactOptional().describe("Their size."),
           dead_letters_discarded: whole
             .exactOptional()
-            .describe("Discarded by an operator, or for the bound of number and age."),
+            .describe("Removed for their bound of bytes or age, since the start."),
           entries_per_second: z
             .number()
             .nullable()

@@ -26,7 +26,7 @@ export const spoolSettings = {
     name: "SPOOL_MAX_AGE_SECONDS",
     default: 0,
     unit: "seconds",
-    help: "Sinks that may skip (SPOOL_WHEN_FULL=drop_oldest) skip undelivered entries older than this; 0: never.",
+    help: "Sinks that may skip (SPOOL_WHEN_FULL=drop_oldest, or INFLUX_, REDIS_ or KAFKA_WHEN_FULL=skip) skip undelivered entries older than this; 0: never.",
   }),
   freeBytesMin: integer({
     name: "SPOOL_MIN_FREE_BYTES",
