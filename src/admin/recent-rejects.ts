@@ -11,6 +11,7 @@ import { z } from "zod";
 import { toColumns } from "../core/columns.ts";
 import type { Entry, Event } from "../core/entry.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
+import { ownText } from "../core/text/own-text.ts";
 import { scrub } from "../judge/scrub.ts";
 import type { Warn } from "../core/log/throttled-warn.ts";
 
@@ -161,7 +162,7 @@ export class RecentRejects implements RejectsView {
 
 /** A copy if it is cut: a slice would keep the whole in memory. */
 function bounded(detail: string): string {
-  return detail.length <= detailCharsMax ? detail : Buffer.from(detail.slice(0, detailCharsMax)).toString();
+  return detail.length <= detailCharsMax ? detail : ownText(detail.slice(0, detailCharsMax));
 }
 
 function shown(row: Row): RejectRow {

@@ -282,16 +282,12 @@ export class Ingest {
     const deferred = this.#group.entries.filter((entry) => entry.kind === "deferred");
     this.#bytes -= this.#group.bytes;
     const groups = this.#group.take();
-    for (const { messages } of groups) this.#leave(messages);
+    const nowMs = clock.wallMs();
+    for (const { messages } of groups)
+      for (const { receivedMs } of messages) this.latency.observeMs(nowMs - receivedMs);
     if (deferred.length > 0) this.#onDeferred(deferred);
     for (const committed of this.#onCommit.splice(0)) committed();
     for (const { port, messages } of groups) port.durable(messages);
     if (!this.isFull()) for (const resume of this.#waitingForRoom.splice(0)) resume();
-  }
-
-  /** They are on the disk, and in memory no more. */
-  #leave(messages: readonly Message[]): void {
-    const nowMs = this.#parts.clock.wallMs();
-    for (const { receivedMs } of messages) this.latency.observeMs(nowMs - receivedMs);
   }
 }

@@ -9,6 +9,7 @@ import type { Deferred, Entry, Event, Kind, Reject } from "../core/entry.ts";
 import type { Message, MessageAddress } from "../core/message.ts";
 import { tokenOf } from "./authorize.ts";
 import { isObject } from "../core/text/is-object.ts";
+import { ownText } from "../core/text/own-text.ts";
 import { redact, secretsIn } from "./redact.ts";
 import { mayNameSecret } from "./secret-names.ts";
 import { forReplay, keptOf, whileDeferred } from "./mapping/envelope.ts";
@@ -225,7 +226,7 @@ export function toReject(candidate: Candidate, why: Rejection, keeps: boolean, m
  * any entry. Returns a copy: a slice would keep the whole string in memory.
  */
 function cut(text: string, charsMax: number): string {
-  return text.length <= charsMax ? text : `${Buffer.from(text.slice(0, charsMax)).toString()}…`;
+  return text.length <= charsMax ? text : `${ownText(text.slice(0, charsMax))}…`;
 }
 
 function payloadOf(candidate: Candidate): string {

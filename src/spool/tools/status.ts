@@ -103,7 +103,8 @@ export function historyIn(dataDir: string): { hasSink(name: string): boolean; re
       const { last } = db
         .query<{ last: number }, []>("SELECT coalesce(max(last), 0) AS last FROM groups")
         .get() ?? { last: 0 };
-      const sinks = new Set(sinksOf(db, last, new Map()).map(({ sink }) => sink));
+      const known = db.query<{ sink: string }, []>("SELECT sink FROM cursors").all();
+      const sinks = new Set(known.map(({ sink }) => sink));
       return { hasSink: (name) => sinks.has(name), head: headOf(db, last) };
     });
   } catch {

@@ -127,9 +127,7 @@ export function createSqliteRegistry({ db, checkFiles, clock }: SqliteRegistryOp
 
   return {
     watch,
-    find: answered((ids: readonly DeviceId[]) =>
-      ids.flatMap((id) => (read(id) ?? []) as DeviceRow[]).map(authOf),
-    ),
+    find: answered((ids: readonly DeviceId[]) => ids.flatMap((id) => read(id) ?? []).map(authOf)),
     owners: answered((tokenHashes: readonly string[]) => tokenHashes.flatMap(ownersOf)),
     provision: written((devices: readonly NewDevice[]) => void add.immediate(devices)),
     add: written((devices: readonly NewDevice[]) => add.immediate(devices)),
