@@ -31,7 +31,7 @@ export function openDisk({ config, log, clock, closers, store: given }: DiskPart
   keepGatewayId(dataDir, gatewayId, log);
   closers.add(clock.stop);
   clock.begin(spool.newestAtStartMs);
-  const store = given ?? openStore({ dataDir, gatewayId, postgres, clock, log });
+  const store = given ?? openStore({ dataDir, gatewayId, postgres, clock, log, spool });
   closers.add(() => store.close());
   return { spool, store };
 }

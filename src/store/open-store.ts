@@ -2,6 +2,7 @@
 import { systemClock, type Clock } from "../core/clock.ts";
 import type { Log } from "../core/log/log.ts";
 import type { Values } from "../core/settings.ts";
+import type { Cursor } from "../core/sink.ts";
 import type { Store } from "../core/store.ts";
 import type { PostgresOptions, postgresSettings } from "./postgres/postgres-client.ts";
 import { openPostgresStore } from "./postgres/postgres-store.ts";
@@ -15,6 +16,8 @@ export interface StoreOptions {
   readonly postgres: Values<typeof postgresSettings>;
   readonly clock?: Clock;
   readonly log: Log;
+  /** What this site has been through; absent: for a command, which does what it was told. */
+  readonly spool?: Pick<SpoolHistory, "cursorOf">;
 }
 
 /** The name of the store that the settings ask for; the sink that writes its tables has the same name. */
@@ -25,6 +28,7 @@ export function storeNameOf({ url }: { readonly url: string | undefined }): "pos
 /** Of a spool: where what it held was brought, and the last seq that it gave. */
 export interface SpoolHistory {
   hasSink(name: string): boolean;
+  cursorOf(name: string): Pick<Cursor, "delivered">;
   readonly head: number;
 }
 
@@ -42,15 +46,16 @@ export function whyNotHere({
 }
 
 /** @throws if the local file cannot be opened or is damaged; PostgreSQL is not asked for anything yet */
-export function openStore({ dataDir, gatewayId, postgres, clock = systemClock, log }: StoreOptions): Store {
+export function openStore(options: StoreOptions): Store {
+  const { dataDir, gatewayId, postgres, clock = systemClock, log } = options;
   const { url } = postgres;
   return url === undefined
     ? openSqliteStore({ path: localFile(dataDir), gatewayId, clock, log })
-    : openPostgresStore({ postgres: renewable(postgres, url, clock), gatewayId, log });
+    : openPostgresStore({ postgres: renewable(options, url, clock), gatewayId, log });
 }
 
 /** @param first the url until another is given */
-function renewable(postgres: StoreOptions["postgres"], first: string, clock: Clock): PostgresOptions {
+function renewable({ postgres, spool }: StoreOptions, first: string, clock: Clock): PostgresOptions {
   const { poolMax, timeoutMs } = postgres;
   return {
     get url() {
@@ -59,5 +64,6 @@ function renewable(postgres: StoreOptions["postgres"], first: string, clock: Clo
     poolMax,
     timeoutMs,
     clock,
+    ranHere: (spool?.cursorOf("postgres").delivered ?? 0) > 0,
   };
 }

@@ -1,10 +1,13 @@
 /** The store that a site ran on, if its file is gone or empty, or DATABASE_URL is: no other one is begun in silence. */
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
-import { scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { type InProcess, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
+import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { until } from "../kit/until.ts";
 
+setDefaultTimeout(60_000);
 afterEach(stopAll);
 
 const env = (dataDir: string) => ({ DATA_DIR: dataDir, GATEWAY_ID: "test" });
@@ -79,3 +82,28 @@ test("a DATABASE_URL under which nothing was taken may be taken back", async () 
   await (await startInProcess(tried)).gateway.stop();
   expect(await startOf(dataDir)).toBe("it started");
 });
+
+const unavailable = postgresAvailable();
+test.skipIf(unavailable !== "")(
+  `in an empty database it makes no registry, which would know no device: what comes waits until the right one is back ${unavailable}`,
+  async () => {
+    const server = await sharedPostgres();
+    const [right, wrong] = [await server.createDatabase(), await server.createDatabase()];
+    const settings = { ...env(scratch()), AUTH_CACHE_TTL_SECONDS: "0", REGISTRY_WAIT_MS: "100" };
+    const run = (url: string) => startInProcess({ ...settings, DATABASE_URL: url });
+    const delivered = (site: InProcess) => site.stats().sinks["postgres"]?.delivered;
+    const first = await run(right);
+    await first.gateway.view.devices.add(registered(["d1"]));
+    first.source.give(telemetry("d1", 1));
+    await until(() => delivered(first) === 1);
+    await first.gateway.stop();
+    const second = await run(wrong);
+    second.source.give(telemetry("d1", 2));
+    await until(() => second.source.settledCount() === 1);
+    expect(second.rejected()).toEqual({});
+    expect(String(second.stats().sinks["postgres"]?.["trouble"])).toContain("has no device_registry");
+    await second.gateway.stop();
+    const third = await run(right);
+    await until(() => delivered(third) === 2);
+  },
+);

@@ -86,6 +86,20 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await db.close();
   });
 
+  test("where a site has stored rows no empty registry is made in another database or schema: that would reject every device", async () => {
+    const ran = openPostgres({ ...db.options, ranHere: true });
+    const said = "no device_registry and no sluice_position, although this site has stored rows";
+    for (const work of [createMissing, inspectPostgres])
+      expect(await work(ran).then(JSON.stringify, explain)).toContain(said);
+    expect(await names()).toEqual([]);
+    await migratePostgres(ran);
+    await run("drop table app_settings");
+    expect(await createMissing(ran)).toEqual(["created table app_settings", "added trigger sluice_settings"]);
+    await run("create schema elsewhere; alter table device_registry set schema elsewhere");
+    expect(await createMissing(ran).catch(explain)).toContain("has no device_registry, although");
+    await ran.close();
+  });
+
   test("a server that is too old is told by its version, and nothing is made there", async () => {
     await run(`create function current_setting(name text) returns text language sql
       as $$ select case name when 'server_version_num' then '100023' else pg_catalog.current_setting(name) end $$`);

@@ -52,7 +52,7 @@ export function createProbes(config: Config): Probes {
   const store =
     storeNameOf(postgres) === "local"
       ? undefined
-      : openStore({ dataDir, gatewayId, postgres, log: silentLog });
+      : openStore({ dataDir, gatewayId, postgres, log: silentLog, spool: historyIn(dataDir) });
   const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) };
   const parts = { dataDir, gatewayId, held: nothing, events: store?.events ?? noEvents };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });

@@ -96,19 +96,29 @@ function contentsOf(db: Database) {
   };
 }
 
-/** Which sinks a spool knows and its last seq, without a look whether it is in use. No spool, or one that cannot be read: none. */
-export function historyIn(dataDir: string): { hasSink(name: string): boolean; readonly head: number } {
+/** Which sinks a spool knows, how far they are, and its last seq, without a look whether it is in use. No spool, or one that cannot be read: none. */
+export function historyIn(dataDir: string) {
+  return historyOf(dataDir) ?? { hasSink: () => false, cursorOf: () => ({ delivered: 0 }), head: 0 };
+}
+
+function historyOf(dataDir: string) {
   try {
     return withFile(dataDir, (db) => {
       const { last } = db
         .query<{ last: number }, []>("SELECT coalesce(max(last), 0) AS last FROM groups")
         .get() ?? { last: 0 };
-      const known = db.query<{ sink: string }, []>("SELECT sink FROM cursors").all();
-      const sinks = new Set(known.map(({ sink }) => sink));
-      return { hasSink: (name) => sinks.has(name), head: headOf(db, last) };
+      const known = db
+        .query<{ sink: string; delivered: number }, []>("SELECT sink, delivered FROM cursors")
+        .all();
+      const delivered = new Map(known.map((each) => [each.sink, each.delivered]));
+      return {
+        hasSink: (name: string) => delivered.has(name),
+        cursorOf: (name: string) => ({ delivered: delivered.get(name) ?? 0 }),
+        head: headOf(db, last),
+      };
     });
   } catch {
-    return { hasSink: () => false, head: 0 };
+    return undefined;
   }
 }
 

@@ -5,6 +5,7 @@
  * there; `migratePostgres` (the command) also adds to device_registry and app_settings what instant invalidation and
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
+import { Outage } from "../../core/outage.ts";
 import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
   missesReplicas,
@@ -26,7 +27,21 @@ export async function createMissing(db: Postgres): Promise<string[]> {
     return rows.map((row) => row.missing);
   });
   if (missing.length === 0) return [];
+  mustNotBeGone(db, missing);
   return change(db, `creating the tables ${missing.join(", ")}`, createMissingTables);
+}
+
+/**
+ * With an empty registry every device would be rejected, and without its position the sink would store again what is stored.
+ * @throws if this site cannot have come so far without them: the database is another one, or they are looked for in another schema
+ */
+function mustNotBeGone({ place, options }: Postgres, missing: readonly string[]): void {
+  const gone = missing.filter((name) => name === "device_registry" || name === "sluice_position");
+  if (options.ranHere !== true || gone.length === 0) return;
+  throw new Outage(
+    `PostgreSQL at ${place} has no ${gone.join(" and no ")}, although this site has stored rows in PostgreSQL: see to the database in DATABASE_URL and to the role's search_path, or restore them; \`sluice migrate\` makes empty ones, to begin anew`,
+    { alarm: true },
+  );
 }
 
 /** Brings the database to what this version wants. @returns what was done, one sentence each; nothing if it was all there */
@@ -58,8 +73,8 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 }
 
 /** What a start of a gateway or `migrate` would find. Changes nothing. */
-export function inspectPostgres(db: Postgres): Promise<Inspection> {
-  return db.query("looking for the tables", async (sql) => {
+export async function inspectPostgres(db: Postgres): Promise<Inspection> {
+  const found = await db.query("looking for the tables", async (sql) => {
     await mustBeNewEnough(sql);
     const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
@@ -74,6 +89,8 @@ export function inspectPostgres(db: Postgres): Promise<Inspection> {
       findsTokens: indexed.some(({ attname }) => attname === "provision_token_hash"),
     };
   });
+  mustNotBeGone(db, found.missingTables);
+  return found;
 }
 
 async function change(

@@ -69,12 +69,12 @@ interface Opens {
 /** Of one statement, by column. */
 export type Rows = readonly Readonly<Record<string, unknown>>[];
 
-export interface PostgresOptions {
+export interface PostgresOptions extends Pick<Values<typeof postgresSettings>, "poolMax" | "timeoutMs"> {
   /** Read at each use: it may be renewed. */
   readonly url: string;
-  readonly poolMax: Values<typeof postgresSettings>["poolMax"];
-  readonly timeoutMs: Values<typeof postgresSettings>["timeoutMs"];
   readonly clock?: Clock;
+  /** Rows of this site are in its PostgreSQL already: tables that are missing there are not ours to begin anew. */
+  readonly ranHere?: boolean;
 }
 
 export interface Postgres {
