@@ -143,17 +143,18 @@ test("a proxy whose InfluxDB 2 is away blames no organization, and needs no oper
   expect(error).toMatchObject({ alarm: false, message: 'organization "o": HTTP 502' });
 });
 
-/** Refuses `/ping` in a proxy's words until it lets through what a server of version 1 says. */
-function gate(refusal: () => Response | null) {
+/** Refuses in a proxy's words until it lets through what a server of version 1 says. */
+function gate(refusal: (body: string) => Response | null) {
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    fetch: ({ url }) =>
-      refusal() ??
-      new Response(null, {
-        status: url.includes("/api/v3/") ? 404 : 204,
-        headers: { "x-influxdb-version": "1.8.10" },
-      }),
+    async fetch(request) {
+      const bytes = await request.bytes();
+      const isPacked = request.headers.has("content-encoding");
+      const body = new TextDecoder().decode(isPacked ? Bun.gunzipSync(bytes) : bytes);
+      const status = request.url.includes("/api/v3/") ? 404 : 204;
+      return refusal(body) ?? new Response(null, { status, headers: { "x-influxdb-version": "1.8.10" } });
+    },
   });
   ends.push(() => server.stop(true));
   return server.url.href;
@@ -184,7 +185,24 @@ test("a proxy's 403 is not laid on the token", async () => {
   await influx.deliver(events(1, 2));
   isShut = true;
   const error: unknown = await influx.deliver(events(3, 4)).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ alarm: true, scope: "lane" });
   expect(String(error)).toContain("HTTP 403: blocked (not InfluxDB's words");
+  expect(influx.refused.size).toBe(0);
+});
+
+test.each([
+  [403, "<html><title>Request blocked</title></html>"],
+  [406, "Not Acceptable!"],
+])("what a firewall refuses for its content (%i) stands alone, and holds up nobody", async (status, page) => {
+  const url = gate((body) => (body.includes("<script>") ? new Response(page, { status }) : null));
+  const influx = openInflux({ url });
+  ends.push(() => influx.dispose());
+  const entries = events(1, 40).map((entry) =>
+    entry.seq === 17 ? { ...entry, payload: '{"metrics":{"name":"<script>alert(1)</script>"}}' } : entry,
+  );
+  expect(await influx.deliver(entries)).toEqual({ delivered: 39, ignored: 0, refused: 1 });
+  expect([...influx.refused.keys()]).toEqual([17]);
+  expect(influx.refused.get(17)).toContain(`HTTP ${status}`);
 });
 
 test("a proxy that takes no gzip is sent lines as they are, and from then on at once", async () => {

@@ -2,8 +2,8 @@
  * What an answer means for the lines that were sent. Pure.
  *
  * Status codes alone do not say it: a 400 can mean that all lines but one are stored, a 422 that a database is one too
- * many (nothing is wrong with the lines), and a 500 that a body is poison (InfluxDB 3.0 to 3.9 answer 500 to a body that is too
- * large) or that some points are too old (2.0). So known words decide, and unknown ones never suffice to refuse a line. Words
+ * many (nothing is wrong with the lines), a 403 that a firewall dislikes what one device says, and a 500 that a body is poison
+ * (InfluxDB 3.0 to 3.9 answer 500 to a body that is too large) or that some points are too old (2.0). So known words decide, and unknown ones never suffice to refuse a line. Words
  * quote what devices send. So only the words of the interface in use are read, at their beginning and end, which are the
  * server's own; and they only decide which lines are sent again apart (suspects.ts). The answer to those lines counts.
  */
@@ -63,6 +63,9 @@ const ofLines =
 const isFull = /no space left on device/i;
 const fullHint = " (make room on its disk, then restart it: versions 1 and 2 say this until then)";
 
+/** Whatever the body is: the login, InfluxDB's or a proxy's, and the URL. */
+const loginOrPlace: ReadonlySet<number> = new Set([401, 404, 407]);
+
 export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number): Verdict {
   const { status } = answer;
   // Every version answers 204 and nothing else; a 200 is some other service's, such as a portal that wants a login.
@@ -78,7 +81,8 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   if (status === 400 || status === 422) return judgeRefusal(kind, words, why, body);
   if (status >= 500 && (partial.test(words) || kind === "questdb")) return someOf(kind, words, why, body);
   if (status >= 500) return { kind: "fault", why, poison: ofBody.test(words) };
-  if (status === 403 && !isOwnRefusal(answer)) return parked(why + proxyHint, false);
+  if (status > 400 && !loginOrPlace.has(status) && !isOwnRefusal(answer))
+    return { kind: "fault", why: why + proxyHint, poison: true };
   return parked(why + hintFor(status, words), status === 401 || isOfOrganization(words));
 }
 
