@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Outage } from "../../src/core/outage.ts";
 import { suspicionIn } from "../../src/sink/influx/suspects.ts";
-import { events } from "../contract/entries.ts";
+import { event, events } from "../contract/entries.ts";
 import { endsAfterEach } from "../kit/ends.ts";
 import { startInflux3 } from "../kit/influx3.ts";
 import { openInflux } from "../kit/influxsink.ts";
@@ -149,7 +149,7 @@ function gate(refusal: (body: string) => Response | null) {
     hostname: "127.0.0.1",
     port: 0,
     async fetch(request) {
-      const bytes = await request.bytes();
+      const bytes = new Uint8Array(await request.arrayBuffer());
       const isPacked = request.headers.has("content-encoding");
       const body = new TextDecoder().decode(isPacked ? Bun.gunzipSync(bytes) : bytes);
       const status = request.url.includes("/api/v3/") ? 404 : 204;
@@ -176,6 +176,48 @@ test.each([
   isShut = false;
   expect(await influx.deliver(events(1, 2))).toEqual(all);
   expect(influx.sink.stats?.()).toMatchObject({ target: `v1 ${url.slice(0, -1)}` });
+});
+
+const ofTwoLines = [event(1), event(2, { payload: '{"metrics":{"note":"first\\nsecond"}}' })];
+
+test.each(["auto", "v1"] as const)(
+  "a proxy whose InfluxDB is away at the start is not what all else is judged by, %s",
+  async (api) => {
+    let isAway = true;
+    const page = "<html><title>503 Service Unavailable</title></html>";
+    const influx = openInflux({
+      api,
+      url: gate(() => (isAway ? new Response(page, { status: 503 }) : null)),
+    });
+    ends.push(() => influx.dispose());
+    const error: unknown = await influx.deliver(ofTwoLines).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ alarm: false, scope: "sink" });
+    expect(String(error)).toMatch(/HTTP 503: a page, .* to \/ping: .*see that InfluxDB behind it runs/);
+    isAway = false;
+    expect(await influx.deliver(ofTwoLines)).toEqual(all);
+  },
+);
+
+test("a proxy that says 503 to all but writes is no obstacle if INFLUXDB_API is set", async () => {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) => new Response(null, { status: url.includes("/write?") ? 204 : 503 }),
+  });
+  ends.push(() => server.stop(true));
+  const influx = openInflux({ url: server.url.href, api: "v1" });
+  ends.push(() => influx.dispose());
+  expect(await influx.deliver(events(1, 2))).toEqual(all);
+});
+
+test("a token that version 3 refuses at first makes no dead letter of a text with a line feed", async () => {
+  const server = await startInflux3({ token: "right" });
+  ends.push(() => server.stop());
+  const influx = openInflux({ url: server.url, token: "wrong" });
+  ends.push(() => influx.dispose());
+  await influx.deliver(ofTwoLines).catch(() => {});
+  server.set({ token: "wrong" });
+  expect(await influx.deliver(ofTwoLines)).toEqual(all);
 });
 
 test("a proxy's 403 is not laid on the token", async () => {

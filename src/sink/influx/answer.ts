@@ -63,6 +63,9 @@ const ofLines =
 const isFull = /no space left on device/i;
 const fullHint = " (make room on its disk, then restart it: versions 1 and 2 say this until then)";
 
+/** An operator can do nothing; the server, or a proxy before it, is to be asked again. */
+export const isBusy = (status: number) => [408, 425, 429, 502, 503, 504].includes(status);
+
 /** Whatever the body is: the login, InfluxDB's or a proxy's, and the URL. */
 const loginOrPlace: ReadonlySet<number> = new Set([401, 404, 407]);
 
@@ -74,7 +77,7 @@ export function judgeAnswer(answer: InfluxAnswer, kind: ApiKind, nowMs: number):
   const words = wordsIn(answer.text, body);
   const why = `${said(status, words)}${status >= 500 && isFull.test(words) ? fullHint : ""}`;
   if (status === 413 || (status >= 500 && /max request size/i.test(words))) return { kind: "too-large", why };
-  if ([408, 425, 429, 502, 503, 504].includes(status)) {
+  if (isBusy(status)) {
     const retryAfterMs = retryAfter(answer.headers, nowMs);
     return { kind: "away", why, retryAfterMs, down: true, alarm: false, slow: [408, 504].includes(status) };
   }

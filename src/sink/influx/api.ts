@@ -10,8 +10,8 @@
  * they are an alarm.
  */
 import { Outage } from "../../core/outage.ts";
-import { isOwnRefusal } from "./answer.ts";
-import type { Http } from "./http.ts";
+import { isBusy, isOwnRefusal, saidIn } from "./answer.ts";
+import type { Http, InfluxAnswer } from "./http.ts";
 
 export type ApiKind = "v3" | "v2" | "v1" | "questdb" | "victoriametrics";
 
@@ -56,25 +56,33 @@ export function writePath(kind: ApiKind, database: string, org: string): string 
  * Identifies the server by its answer to `/ping`. Version 3 wants a token there, and refuses a wrong one without its version;
  * 1 can be told to, and gives it. Null if it is unknown.
  */
-async function probe(http: Http, credentials: Credentials): Promise<{ api: Api | null; status: number }> {
+async function probe(
+  http: Http,
+  credentials: Credentials,
+): Promise<{ readonly api: Api | null; readonly answer: InfluxAnswer }> {
   const auth = authorization("v3", credentials);
   const headers = auth === null ? {} : { authorization: auth };
   const answer = await http({ method: "GET", path: "/ping", headers });
   const { status } = answer;
-  if (/questdb/i.test(answer.headers.get("server") ?? "")) return { api: foreign("questdb"), status };
+  if (/questdb/i.test(answer.headers.get("server") ?? "")) return { api: foreign("questdb"), answer };
   const version =
     answer.headers.get("x-influxdb-version") ?? /"version":"([^"]+)"/.exec(answer.text)?.[1] ?? "";
   const major = /^v?([123])\./.exec(version)?.[1];
-  if (major === undefined && isRefusal(status))
-    return { api: isOwnRefusal(answer) ? { kind: "v3", label: "InfluxDB 3", proven: false } : null, status };
+  if (major === undefined && isRefusal(status)) {
+    const proven = words3.test(answer.text);
+    return { api: isOwnRefusal(answer) ? { kind: "v3", label: "InfluxDB 3", proven } : null, answer };
+  }
   if (major === undefined)
-    return { api: status === 204 && (await isPrometheus(http)) ? foreign("victoriametrics") : null, status };
+    return { api: status === 204 && (await isPrometheus(http)) ? foreign("victoriametrics") : null, answer };
   // A proxy may hide QuestDB's name.
-  if (major === "2" && (await isWithoutBuckets(http, headers))) return { api: foreign("questdb"), status };
+  if (major === "2" && (await isWithoutBuckets(http, headers))) return { api: foreign("questdb"), answer };
   const build = answer.headers.get("x-influxdb-build") ?? "";
   const label = `InfluxDB ${version.replace(/^v/, "")} ${build}`.trim();
-  return { api: { kind: `v${major}` as ApiKind, label, proven: true }, status };
+  return { api: { kind: `v${major}` as ApiKind, label, proven: true }, answer };
 }
+
+/** What version 3 alone says to a wrong token. */
+const words3 = /"the request was not authenticated"/;
 
 const isRefusal = (status: number) => status === 401 || status === 403;
 
@@ -106,7 +114,9 @@ async function isPrometheus(http: Http): Promise<boolean> {
  * @throws {Outage} if it is unknown, or has no databases.
  */
 export async function detect(http: Http, credentials: Credentials): Promise<Api> {
-  const { api, status } = await probe(http, credentials);
+  const { api, answer } = await probe(http, credentials);
+  const { status } = answer;
+  if (api === null && isBusy(status)) throw away(answer);
   if (api === null)
     throw new Outage(
       `what answers at INFLUXDB_URL (HTTP ${status} to /ping) does not say that it is InfluxDB: correct the ${isRefusal(status) ? "credentials or the URL" : "host and port"}, or if it is a proxy before InfluxDB or a Telegraf in its place, set INFLUXDB_API`,
@@ -118,15 +128,30 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
 
 /**
  * Takes the server for what the settings say. If a proxy does not let `/ping` through, that is not `proven`.
- * @throws {Outage} if the server has no databases and the settings say otherwise.
+ * @throws {Outage} if the server has no databases and the settings say otherwise, or is away behind its proxy: what is not proven is
+ * kept, and less is written to it.
  */
 export async function confirm(http: Http, credentials: Credentials, kind: ApiKind): Promise<Api> {
   const label = `InfluxDB ${kind.slice(1)}`;
   if (isWithoutDatabases(kind)) return foreign(kind);
-  const { api } = await probe(http, credentials);
+  const { api, answer } = await probe(http, credentials);
   if (api !== null && isWithoutDatabases(api.kind)) throw mixing(api);
+  if (isBusy(answer.status) && (await takesNoWrite(http, credentials, kind))) throw away(answer);
   return api?.kind === kind ? api : { kind, label, proven: api?.proven ?? false };
 }
+
+/** A proxy that passes nothing but writes may say 503 to all else. */
+async function takesNoWrite(http: Http, credentials: Credentials, kind: ApiKind): Promise<boolean> {
+  const auth = authorization(kind, credentials);
+  const headers = auth === null ? {} : { authorization: auth };
+  const { status } = await http({ method: "POST", path: writePath(kind, "", ""), headers, body: "" });
+  return isBusy(status);
+}
+
+const away = (answer: InfluxAnswer) =>
+  new Outage(
+    `what answers at INFLUXDB_URL says ${saidIn(answer)} to /ping: if it is a proxy, see that InfluxDB behind it runs`,
+  );
 
 function mixing({ kind, label }: Api): Outage {
   return new Outage(

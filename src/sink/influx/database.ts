@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { Outage } from "../../core/outage.ts";
 import { isWithoutDatabases, type Api, type ApiKind } from "./api.ts";
-import { parse, saidIn } from "./answer.ts";
+import { isBusy, parse, saidIn } from "./answer.ts";
 import type { InfluxAnswer, InfluxRequest } from "./http.ts";
 
 /** Sends a request with the credentials. */
@@ -113,9 +113,6 @@ async function organizationId(send: SendRequest, org: string): Promise<string | 
     ? new Outage(why)
     : new Outage(why + hintOfOrganization(status), { retryAfterMs: 30_000, alarm: true });
 }
-
-/** An operator can do nothing; the server, or a proxy before it, is to be asked again. */
-const isBusy = (status: number) => [408, 425, 429, 502, 503, 504].includes(status);
 
 function hintOfOrganization(status: number): string {
   if (status === 401) return " (check INFLUXDB_TOKEN)";
