@@ -2,6 +2,7 @@
  * Requests that carry records, at a size that gets through in time: over a slow line the same request would be cut off and begun anew
  * without end, since a time-out ends the connection with all that has come over it.
  */
+import { Outage } from "../core/outage.ts";
 import { createPace, type Pace } from "../core/pace.ts";
 import type { Fetched } from "./requests.ts";
 
@@ -10,9 +11,12 @@ const fetchBytesMax = 4 * 1024 * 1024;
 
 export const createFetchPace = (): Pace => createPace(fetchBytesMax);
 
-/** In the library's words. One that is not connected in time says nothing about sizes. */
+/** What was to go into one transaction takes longer than that may last: it would be aborted, and begun anew without end. */
+export class TooMuch extends Outage {}
+
+/** Or in the library's words. One that is not connected in time says nothing about sizes. */
 export const isTooSlow = (error: unknown) =>
-  error instanceof Error && /^(FETCH|PRODUCE) timed out$/.test(error.message);
+  error instanceof TooMuch || (error instanceof Error && /^(FETCH|PRODUCE) timed out$/.test(error.message));
 
 /** @param size of what is asked for, or sent */
 export async function inPace<T>(pace: Pace, size: number, work: () => Promise<T>): Promise<T> {

@@ -90,12 +90,17 @@ export interface Wire {
   transactionLevel(): Promise<number>;
   /** Ends what an earlier process of this id left open, and shuts it out. */
   initProducer(node: number, transactionalId: string, timeoutMs: number): Promise<Producer>;
-  /** To one node, at most one batch per partition. @returns what was refused */
+  /**
+   * To one node, at most one batch per partition.
+   * @returns what was refused, after the rest that the broker wants if this gateway is over its quota
+   * @throws TooMuch at once if that is longer than `restMaxMs`
+   */
   produce(
     node: number,
     sender: Sender,
     level: number,
     batches: readonly Batch[],
+    restMaxMs: number,
   ): Promise<readonly KafkaError[]>;
   /** For the older transaction: what it will touch. */
   announce(

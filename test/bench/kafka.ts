@@ -190,9 +190,8 @@ async function fill(
         batch.add(Date.now(), Buffer.from(place), valueFrom(payload.toString()));
       }
       const sender = { transactionalId: name, producer };
-      await wire.produce(topic.leaders[partition] ?? 0, sender, 2, [
-        { topic, partition, bytes: batch.finish(producer, 0, "none") },
-      ]);
+      const sent = [{ topic, partition, bytes: batch.finish(producer, 0, "none") }];
+      await wire.produce(topic.leaders[partition] ?? 0, sender, 2, sent, 0);
     }
     producer = await wire.endTransaction(node, { transactionalId: name, producer }, 2);
   }

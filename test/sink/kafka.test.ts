@@ -195,6 +195,22 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(sink.stats?.()).toMatchObject({ sessions: 1, transactions: 1 });
   });
 
+  test("sends less at a time if its quota wants a longer rest than a transaction may last, and blames nobody else", async () => {
+    await limit(bootstrap, "producer", "sluice-starved", 2_000);
+    const sink = kafka.open({ gatewayId: "starved", env: { KAFKA_TRANSACTION_TIMEOUT_MS: "5000" } });
+    const most = sink.batchMax;
+    const failed = await sink.deliver(delivery(events(1, 1_000))).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(Outage);
+    expect((failed as Outage).message).toContain("producer_byte_rate");
+    expect((failed as Outage).message).not.toContain("another gateway");
+    expect((failed as Outage).retryAfterMs).toBeGreaterThan(5_000);
+    expect(sink.batchMax).toBe(500);
+    expect(most).toBeGreaterThan(1_000);
+    await limit(bootstrap, "producer", "sluice-starved", 100_000_000);
+    expect(await sink.deliver(delivery(events(1, 500)))).toMatchObject({ delivered: 500 });
+    expect(numbersOf(await kafka.events())).toEqual(upTo(500));
+  }, 200_000);
+
   test("check names what takes nothing, since too few replicas are in sync", async () => {
     const few = await openKafka(bootstrap, { partitions: 2, configs: { "min.insync.replicas": "2" } });
     expect(await few.open().probe().catch(explain)).toContain(

@@ -8,6 +8,7 @@
 import type { Clock } from "../../core/clock.ts";
 import type { Compression, Producer, RecordBatch } from "../../kafka/batch.ts";
 import { isPassing, type KafkaError } from "../../kafka/error.ts";
+import { TooMuch } from "../../kafka/paced.ts";
 import { patiently } from "../../kafka/patience.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { mustBeLed } from "../../kafka/leaderless.ts";
@@ -45,6 +46,8 @@ export class Session {
   readonly positions: Positions;
   readonly openedMs: number;
   usedMs: number;
+  /** When the transaction under way began, if there is one. */
+  #begunMs: number | undefined;
   readonly #options: SessionOptions;
   readonly #wire: Wire;
   readonly #place: Place;
@@ -120,6 +123,7 @@ export class Session {
   async produce(loads: readonly Load[], compression: Compression): Promise<readonly Fault[]> {
     this.#touch();
     mustBeLed(loads);
+    this.#begunMs = this.usedMs;
     if (this.#level < 2) await this.#wire.announce(this.#nodes.transactions, this.#sender, loads);
     const faults: Fault[] = [];
     const rounds = Math.max(0, ...loads.map(({ batches }) => batches.length));
@@ -135,6 +139,7 @@ export class Session {
   /** Puts the position into the transaction and commits it. */
   async commit(): Promise<void> {
     this.#touch();
+    this.#leftMs();
     const { group } = this.#options.names;
     const sender = this.#sender;
     const words = writePositions(this.positions);
@@ -145,6 +150,7 @@ export class Session {
     const producer = await this.#wire.endTransaction(this.#nodes.transactions, sender, this.#level);
     if (producer.epoch !== this.#producer.epoch || producer.id !== this.#producer.id) this.#sequences.clear();
     this.#producer = producer;
+    this.#begunMs = undefined;
     this.#options.kept.write(this.#place, words);
   }
 
@@ -159,6 +165,16 @@ export class Session {
 
   #touch(): void {
     this.usedMs = this.#options.clock.monoMs();
+  }
+
+  /** How long the transaction may still last. @throws if it is over: the brokers abort it, and then say what they say if another has its name */
+  #leftMs(): number {
+    const { clock, settings } = this.#options;
+    const leftMs = (this.#begunMs ?? clock.monoMs()) + settings.transactionTimeoutMs - clock.monoMs();
+    if (leftMs > 0) return leftMs;
+    throw new TooMuch(
+      "Kafka: a transaction takes longer than KAFKA_TRANSACTION_TIMEOUT_MS: less is sent at a time",
+    );
   }
 
   /** One round to one node. Of what is refused in passing only that is sent again. */
@@ -185,7 +201,7 @@ export class Session {
     const faults: Fault[] = [];
     const { clock, settings } = this.#options;
     await patiently({ clock, timeoutMs: settings.timeoutMs }, async () => {
-      const errors = await this.#wire.produce(node, this.#sender, this.#level, rest);
+      const errors = await this.#wire.produce(node, this.#sender, this.#level, rest, this.#leftMs());
       const errorOf = ({ topic, partition }: Pick<Batch, "topic" | "partition">) =>
         errors.find(({ where }) => where?.topic === topic.name && where.partition === partition);
       rest = rest.filter((sent) => errorOf(sent) !== undefined);

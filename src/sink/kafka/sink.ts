@@ -64,7 +64,7 @@ const sessionMaxMs = 300_000;
 const unprovenRetryMs = 5_000;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
-/** Requests of one delivery that may each take all their time. */
+/** Requests of one delivery that may each take all their time, beside what a transaction may rest for the sake of a quota. */
 const requestsPerDelivery = 8;
 
 const isMeant = (entry: Entry) => isFor("kafka", entry);
@@ -156,6 +156,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       const after = advanced(base, settled, last, before.skipped);
       const outcome = outcomeBetween(before, after.totals, entries.length);
       if (fresh.length === 0) return outcome;
+      const begunMs = clock.monoMs();
       const loads = packer.pack(wanted, at);
       const faults = await at.produce(loads, settings.compression);
       if (faults.length > 0) {
@@ -172,7 +173,8 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       known.commits(epoch, after.seq);
       await commit(at);
       known.committed(after);
-      pace.taken(entries.length);
+      // Twice as much would take longer than a transaction may.
+      if ((clock.monoMs() - begunMs) * 2 < settings.transactionTimeoutMs) pace.taken(entries.length);
       return outcome;
     }
   }
@@ -221,7 +223,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     batchBytesMax: bytesMax,
     batchTrigger,
     lingerMs,
-    deadlineMs: settings.timeoutMs * requestsPerDelivery,
+    deadlineMs: settings.timeoutMs * requestsPerDelivery + settings.transactionTimeoutMs,
     whenFull: settings.whenFull,
     positions: (epochs) => exclusive(() => safely(() => positions(epochs))),
     deliver: (delivery) =>

@@ -264,9 +264,8 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     const bytes = batch.finish(producer, 0, "none");
     if (to === undefined) throw new Error("no topic");
     const sender = { transactionalId: `tx-${topic}`, producer };
-    expect(await wire.produce(to.leaders[0] ?? 0, sender, 2, [{ topic: to, partition: 0, bytes }])).toEqual(
-      [],
-    );
+    const sent = [{ topic: to, partition: 0, bytes }];
+    expect(await wire.produce(to.leaders[0] ?? 0, sender, 2, sent, 0)).toEqual([]);
     // The next user of the id aborts the transaction.
     await wire.initProducer(node, `tx-${topic}`, 10_000);
     await wire.close();
