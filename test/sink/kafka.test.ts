@@ -3,9 +3,11 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:te
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { Outage } from "../../src/core/outage.ts";
+import { connectWire } from "../../src/kafka/wire.ts";
 import { delivery, event, events, noTotals, plus } from "../contract/entries.ts";
 import { sharedKafka, startKafka } from "../kit/kafka/broker.ts";
 import { addPartitions, configure, deleteGroup, kafkaTestable, limit, proxied } from "../kit/kafka/client.ts";
+import { kafkaSettingsOf } from "../kit/kafka/source.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, openKafka, type OpenKafka } from "../kit/kafka/sink.ts";
 
@@ -96,6 +98,21 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
       (await again.deliver(delivery(events(6, 15), { before: { ...noTotals, delivered: 5 } }))).delivered,
     ).toBe(10);
     expect(numbersOf(await kafka.events())).toEqual(upTo(15));
+  });
+
+  test("continues where it was after somebody has reset the offsets of its group", async () => {
+    await kafka.open({ gatewayId: "reset" }).deliver(delivery(events(1, 10)));
+    const group = "sluice-reset";
+    const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: bootstrap });
+    const wire = await connectWire(settings, "test", systemClock);
+    const [topic] = (await wire.topics([kafka.validated])).topics;
+    if (topic === undefined) throw new Error("no topic");
+    // As kafka-consumer-groups.sh --reset-offsets does.
+    const node = await wire.coordinator("group", group);
+    await wire.tellOffsets(node, [{ group, topic, partition: 0, offset: 12, words: "" }]);
+    await wire.close();
+    const again = kafka.open({ gatewayId: "reset" });
+    expect((await again.positions?.(["epoch-1"]))?.map(({ seq }) => seq)).toEqual([10]);
   });
 
   test("has no position in a topic that was created anew, whatever is kept", async () => {

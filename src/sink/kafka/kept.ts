@@ -3,7 +3,7 @@
  *
  * Kafka forgets the offsets of a group that nobody joins 7 days after the last commit (`offsets.retention.minutes`). While the gateway
  * runs it commits them daily; for one that was off for longer the file counts, if it is the same topic of the same cluster: without it
- * all that the spool holds would be delivered again. A compacted topic for the positions was the alternative: one more topic to create,
+ * all that the spool holds would be delivered again. So it does if somebody has reset the group's offsets, which takes the words away. A compacted topic for the positions was the alternative: one more topic to create,
  * to allow and to read through at each start.
  */
 import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";

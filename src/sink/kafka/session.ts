@@ -36,7 +36,7 @@ export interface SessionOptions {
   readonly kept: KeptPosition;
   readonly clock: Clock;
   /** The position was not there but is known from the file. */
-  readonly expired: () => void;
+  readonly gone: () => void;
 }
 
 export class Session {
@@ -76,8 +76,9 @@ export class Session {
       );
       const held = await wire.offset(group, { group: names.group, topic: validated, partition: 0 });
       const place = { clusterId, topicId: validated.id };
-      const positions = held === undefined ? kept.read(place) : readPositions(held.words);
-      if (held === undefined && positions.size > 0) options.expired();
+      const told = readPositions(held?.words ?? "");
+      const positions = told.size > 0 ? told : kept.read(place);
+      if (told.size === 0 && positions.size > 0) options.gone();
       return new Session(options, wire, {
         validated,
         rejected,

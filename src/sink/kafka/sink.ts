@@ -81,10 +81,10 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
     names,
     kept: createKeptPosition(dataDir),
     clock,
-    expired: () =>
+    gone: () =>
       log.info(
         { group: name },
-        "Kafka has forgotten the position, which it does after a week: that kept in DATA_DIR counts",
+        "Kafka holds the position no more (it forgets it after a week, and a reset of the group's offsets takes it away): that kept in DATA_DIR counts",
       ),
   };
   const known = new KnownPositions();
