@@ -54,6 +54,7 @@ export const code = {
   invalidRecord: 87,
   unstableOffset: 88,
   producerFenced: 90,
+  unknownTopicId: 100,
 } as const;
 
 const ofRecords: ReadonlySet<number> = new Set([
@@ -111,6 +112,7 @@ export function whyUnread(error: unknown, topics: readonly string[], group?: str
   const named = error.where?.topic ?? topics.join(" and ");
   if (error.code === code.unknownTopic) return `${words}: create the topic ${named}`;
   if (error.code === code.topicForbidden) return `${words}: allow the gateway's user READ on ${named}`;
+  if (error.code === code.unknownTopicId) return `${words}: the topic ${named} was deleted, or created anew`;
   if (error.code === code.groupForbidden)
     return `${words}: allow the gateway's user READ on the group ${group}`;
   if (error.code === code.otherProtocol)

@@ -82,7 +82,7 @@ function writeProduce(encoder: Encoder, request: RawProduce): Encoder {
   return { value: () => sent } as unknown as Encoder;
 }
 
-/** With it names are sent and not ids. */
+/** The last that sends names; the next sends ids. */
 const fetchVersion = 12;
 
 export interface Answer {
@@ -94,12 +94,14 @@ export interface Answer {
 const committedOnly = 1;
 
 /** Fetch without a session: each request says all that is wanted. */
-export function rawFetch({ FETCH }: Api): Api["FETCH"] {
-  return {
-    ...exactly(FETCH, fetchVersion),
-    request: (encoder, data) => writeFetch(encoder, data as unknown as RawFetch),
-    response: (decoder) => readFetch(decoder, fetchVersion) as never,
-  };
+export function rawFetch({ FETCH }: Api) {
+  const ofVersion = (version: number): Api["FETCH"] => ({
+    ...exactly(FETCH, version),
+    request: (encoder, data) => writeFetch(encoder, version, data as unknown as RawFetch),
+    response: (decoder) => readFetch(decoder, version) as never,
+  });
+  const byName = ofVersion(fetchVersion);
+  return { byName, byId: { ...ofVersion(fetchVersion + 1), fallback: byName } };
 }
 
 /** The library's request, and its answer as bytes; a cluster that knows no version 12 is too old for `rawFetch` as well. */
@@ -110,8 +112,9 @@ export function bareFetch(api: Api["FETCH"]): Api["FETCH"] {
   return { ...own, response, fallback: bareFetch(fallback) };
 }
 
-function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): Encoder {
-  const topics = [...Map.groupBy(wanted, ({ topic }) => topic)];
+function writeFetch(encoder: Encoder, version: number, { wanted, waitMs, bytesMax }: RawFetch): Encoder {
+  const isById = version > fetchVersion;
+  const topics = [...Map.groupBy(wanted, ({ topic, topicId }) => (isById ? topicId : topic))];
   return encoder
     .writeInt32(-1)
     .writeInt32(waitMs)
@@ -120,9 +123,8 @@ function writeFetch(encoder: Encoder, { wanted, waitMs, bytesMax }: RawFetch): E
     .writeInt8(committedOnly)
     .writeInt32(0)
     .writeInt32(-1)
-    .writeCompactArray(topics, (each, [name, of]) =>
-      each
-        .writeCompactString(name)
+    .writeCompactArray(topics, (each, [topic, of]) =>
+      (isById ? each.writeUUID(topic) : each.writeCompactString(topic))
         .writeCompactArray(of, (one, { partition, offset, epoch }) =>
           one
             .writeInt32(partition)

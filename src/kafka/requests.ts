@@ -48,6 +48,8 @@ export interface Place {
 /** A partition to be read, and from where. */
 export interface Wanted extends Place {
   readonly topic: string;
+  /** So that one that is created anew under the same name is not read on in the place of the old; "": by its name. */
+  readonly topicId: string;
   readonly partition: number;
 }
 

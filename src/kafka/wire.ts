@@ -225,13 +225,14 @@ function wireOf(
       return { offset: Number(found.committedOffset), words: found.committedMetadata ?? "" };
     },
     async fetch(node, request) {
-      const send = () =>
-        cluster.sendRequestToNode(node)(fetching, request as never) as unknown as Promise<Answer>;
+      const names = new Map(request.wanted.map(({ topicId, topic }) => [topicId, topic]));
+      const api = [...names.keys()].every((id) => isId.test(id)) ? fetching.byId : fetching.byName;
+      const send = () => cluster.sendRequestToNode(node)(api, request as never) as unknown as Promise<Answer>;
       const { throttleMs, errorCode, fetched } = await call(send);
       await throttled(throttleMs);
       if (errorCode !== 0)
         throw new KafkaError(errorCode, new KafkaTSApiError(errorCode, null, null).message);
-      return fetched;
+      return fetched.map((each) => ({ ...each, topic: names.get(each.topic) ?? each.topic }));
     },
     async logEnd(node, name, partitionIndex, which) {
       const partitions = [
@@ -278,6 +279,8 @@ function wireOf(
   };
 }
 
+/** All zeros: the cluster gives its topics none. */
+const isId = /[1-9a-f]/;
 const ofTopic = 2;
 const leastInSync = "min.insync.replicas";
 

@@ -135,7 +135,7 @@ async function bareSender(bootstrap: string) {
     names: { transactionalId: name, group: name },
     kept: createKeptPosition(mkdtempSync(join(tmpdir(), "sluice-bench-"))),
     clock: systemClock,
-    expired() {},
+    gone() {},
   });
   const batches = [0, 1, 2].map(() => new RecordBatch());
   let seq = 0;
@@ -211,7 +211,12 @@ async function read(bootstrap: string, name: string, messages: number): Promise<
   const seen = { count: 0 };
   const [began, cpu] = [performance.now(), process.cpuUsage()];
   while (seen.count < messages) {
-    const wanted = next.map((place, partition) => ({ topic: name, partition, ...place }));
+    const wanted = next.map((place, partition) => ({
+      topic: name,
+      topicId: topics[0]?.id ?? "",
+      partition,
+      ...place,
+    }));
     for (const fetched of await wire.fetch(node, { wanted, waitMs: 100, bytesMax: 4 << 20 }))
       next[fetched.partition] = await readRecords(
         fetched,

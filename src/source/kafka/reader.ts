@@ -65,6 +65,7 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
     const inTurn = [...due.slice(first), ...due.slice(0, first)];
     const wanted = inTurn.map(({ topic, index, next, epoch }) => ({
       topic: topic.name,
+      topicId: topic.id,
       partition: index,
       offset: next,
       epoch,

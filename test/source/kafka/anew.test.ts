@@ -82,6 +82,32 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     90_000,
   );
 
+  test("reads a topic that was created anew while nothing was fetched from its beginning, and nothing of it twice", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 1 });
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    await put(bootstrap, topic, 1, 50);
+    const intake = fakeIntake(() => source);
+    const source = open(env);
+    await source.start(intake);
+    await until("all", () => intake.messages.length === 50);
+    intake.held = "the disk is full";
+    await Bun.sleep(1_000);
+    await deleteTopic(bootstrap, topic);
+    await newTopic(bootstrap, { partitions: 1 }, topic);
+    await put(bootstrap, topic, 51, 70);
+    intake.drain();
+    await Bun.sleep(1_000);
+    await put(bootstrap, topic, 71, 80);
+    await until("those of the new one", () => intake.messages.length >= 80, 60_000);
+    expect(intake.texts()).toEqual(numbers(1, 80).map(String));
+    expect(source.status()).toMatchObject({ lost: 0 });
+  }, 90_000);
+
   test("reads a topic that was created anew from its beginning in a group, too", async () => {
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap, { partitions: 1 });
