@@ -190,8 +190,8 @@ async function fill(
         batch.add(Date.now(), Buffer.from(place), valueFrom(payload.toString()));
       }
       const sender = { transactionalId: name, producer };
-      const sent = [{ topic, partition, bytes: batch.finish(producer, 0, "none") }];
-      await wire.produce(topic.leaders[partition] ?? 0, sender, 2, sent, 0);
+      const request = [{ topic, partition, bytes: batch.finish(producer, 0, "none") }];
+      await wire.produce(topic.leaders[partition] ?? 0, sender, 2, request, 0);
     }
     producer = await wire.endTransaction(node, { transactionalId: name, producer }, 2);
   }
