@@ -235,14 +235,10 @@ export class DeviceAuthCache {
   }
 
   /** All rows for the local file, oldest first; null for each that was cached before `sinceMs` (monotonic). May be walked in parts. */
-  snapshot(): Generator<CachedRow>;
-  snapshot(sinceMs: number): Generator<CachedRow | null>;
-  *snapshot(sinceMs = never): Generator<CachedRow | null> {
-    const bootWallMs = this.#clock.wallMs() - this.#clock.monoMs();
-    for (const cached of this.#rows.values()) {
-      if (cached.cachedMs < sinceMs) yield null;
-      else yield cached.toKeep(bootWallMs);
-    }
+  snapshot(): Generator<Cached>;
+  snapshot(sinceMs: number): Generator<Cached | null>;
+  *snapshot(sinceMs = never): Generator<Cached | null> {
+    for (const cached of this.#rows.values()) yield cached.cachedMs < sinceMs ? null : cached;
   }
 
   /** Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again. */

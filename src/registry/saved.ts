@@ -10,7 +10,8 @@ import type { Database } from "bun:sqlite";
 import type { Clock } from "../core/clock.ts";
 import { openSqlite } from "../core/file/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
-import type { CachedRow } from "./cached.ts";
+import type { Cached, CachedRow } from "./cached.ts";
+import { inParts } from "./in-parts.ts";
 import { toFields, type Columns } from "../core/columns.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 
@@ -92,25 +93,21 @@ function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache
   async function bringUpToDate(): Promise<void> {
     const [begunMs, begunOffsetMs] = [clock.monoMs(), offsetMs()];
     if (Math.abs(begunOffsetMs - savedOffsetMs) >= refreshMs) savedMs = Number.NEGATIVE_INFINITY;
-    let part: CachedRow[] = [];
+    const changed: Cached[] = [];
     let looked = 0;
     for (const row of cache.snapshot(savedMs)) {
-      if (row) part.push(row);
-      if (++looked % rowsAPart > 0) continue;
-      await writeInParts(part);
-      part = [];
-      await Bun.sleep(0);
+      if (row) changed.push(row);
+      if (++looked % rowsAPart === 0) await Bun.sleep(0);
     }
-    await writeInParts(part);
+    for (const part of await inParts(changed, rowsAPart)) await writeInOrder(part);
     if (cache.removals > followed) await dropGone();
     [savedMs, savedOffsetMs] = [begunMs, begunOffsetMs];
   }
 
-  /** In the order of the file: neighbours share a page, which is then written once. */
-  async function writeInParts(rows: CachedRow[]): Promise<void> {
-    rows.sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (let at = 0; at < rows.length; at += rowsAtATime) {
-      write(rows.slice(at, at + rowsAtATime));
+  async function writeInOrder(part: Cached[]): Promise<void> {
+    part.sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (let at = 0; at < part.length; at += rowsAtATime) {
+      write(part.slice(at, at + rowsAtATime));
       await Bun.sleep(0);
     }
   }
@@ -127,8 +124,8 @@ function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache
   }
 
   /** @throws if the disk is full or such; what was to be written is still to be, then */
-  const write = db.transaction((rows: readonly CachedRow[]) => {
-    for (const row of rows) put.run(...valuesOf(row));
+  const write = db.transaction((rows: readonly Cached[]) => {
+    for (const row of rows) put.run(...valuesOf(row.toKeep(offsetMs())));
   });
 
   /** @throws likewise */

@@ -4,6 +4,7 @@ import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/regi
 import { recheckEveryMs } from "../../src/intake/recheck.ts";
 import { atHand } from "../kit/at-hand.ts";
 import { aDevice } from "../kit/builders.ts";
+import { keptRows } from "../kit/kept-rows.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
 function cached(settings: Partial<{ ttlSeconds: number; sizeMax: number; staleSeconds: number }> = {}) {
@@ -81,13 +82,13 @@ describe("at the bound", () => {
 
 describe("a device that is not here may be registered all the same", () => {
   test("if nobody is here, as with a TTL of 0, or if there was no room for all", () => {
-    const { cache, put } = cached({ sizeMax: 10 });
+    const { cache, clock, put } = cached({ sizeMax: 10 });
     expect(cache.mayLack()).toBe(true);
     for (let at = 0; at < 8; at++) put(`d${at}`);
     expect(cache.mayLack()).toBe(false);
     for (let at = 8; at < 11; at++) put(`d${at}`);
     const after = cached({ sizeMax: 10 }).cache;
-    after.restore(cache.snapshot());
+    after.restore(keptRows(cache, clock));
     expect([cache.mayLack(), after.mayLack()]).toEqual([true, true]);
     for (let at = 0; at < 11; at++) cache.invalidate("acme", `d${at}`);
     put("d");
@@ -188,7 +189,7 @@ describe("over a restart", () => {
     before.put("d");
     before.put("e");
     before.clock.advance(10_000);
-    const rows = [...before.cache.snapshot()];
+    const rows = keptRows(before.cache, before.clock);
     expect(rows.map((row) => row.cachedWallMs)).toEqual([
       before.clock.wallMs() - 10_000,
       before.clock.wallMs() - 10_000,
@@ -311,7 +312,7 @@ describe("whose a token is", () => {
       cache.put(aDevice({ deviceId: `d${n}`, tokenHash: hash(n).replace(/^00/, "AB") }));
     clock.advance(3_000_000);
     const again = cached().cache;
-    again.restore(cache.snapshot());
+    again.restore(keptRows(cache, clock));
     for (const each of [cache, again])
       for (let n = 0; n < 10; n++) expect(each.ownerOf(hash(n).replace(/^00/, "ab"))?.deviceId).toBe(`d${n}`);
     expect(cache.ownerOf(hash(77))).toBeUndefined();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { queryDeadlineMs } from "../../src/registry/provisioning.ts";
 import { aDevice } from "../kit/builders.ts";
+import { keptRows } from "../kit/kept-rows.ts";
 import { setting } from "./asked.ts";
 
 describe("when the registry does not answer", () => {
@@ -74,7 +75,7 @@ describe("when the registry does not answer", () => {
     before.cache.put(aDevice({ deviceId: "a" }));
     const { clock, cache, ask, fake } = setting();
     fake.mood = "refuses";
-    cache.restore(before.cache.snapshot());
+    cache.restore(keptRows(before.cache, before.clock));
     const answers = ask("a");
     await clock.pass(10);
     expect(answers).toEqual(["ACTIVE"]);

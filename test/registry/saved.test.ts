@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import { openSavedCache } from "../../src/registry/saved.ts";
 import { aDevice } from "../kit/builders.ts";
+import { keptRows } from "../kit/kept-rows.ts";
 import { simulatedClock } from "../kit/clock.ts";
 
 const dirs: string[] = [];
@@ -28,7 +29,7 @@ function setUp(devices: number) {
     const next = make();
     const saved = openSavedCache(path, next, clock);
     saved.close();
-    return [...next.snapshot()];
+    return keptRows(next, clock);
   };
   const kept = () => rows().map(({ deviceId }) => deviceId);
   return { path, rows, clock, cache, saved: openSavedCache(path, cache, clock), kept };
