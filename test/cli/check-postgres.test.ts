@@ -366,6 +366,32 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("one by one") });
     });
 
+    test.each([
+      [
+        "a row trigger that drops every row",
+        "before insert on raw_events",
+        "raw_events: a trigger keeps a row",
+      ],
+      [
+        "one that drops rejects",
+        "before insert on quarantine_events",
+        "quarantine_events: a trigger keeps a row",
+      ],
+    ])("%s is a remark, for the rows count as delivered", async (_, when, named) => {
+      await migratePostgres(db);
+      expect((await check()).postgres?.detail).not.toContain("trigger");
+      await run(`create function dropped() returns trigger language plpgsql as 'begin return null; end';
+        create trigger t ${when} for each row execute function dropped()`);
+      expect((await check()).postgres).toMatchObject({ ok: true, detail: expect.stringContaining(named) });
+    });
+
+    test("an unlogged table, which a crash of the server empties, is a remark", async () => {
+      await migratePostgres(db);
+      await run("alter table raw_events set unlogged");
+      const { postgres } = await check();
+      expect(postgres).toMatchObject({ ok: true, detail: expect.stringContaining("raw_events is unlogged") });
+    });
+
     test("a partition at another server, which commits by itself, is a remark", async () => {
       await migratePostgres(db);
       const columns = `ingested_at timestamptz not null, event_ts timestamptz, topic text not null, tenant_id text,

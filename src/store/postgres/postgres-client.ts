@@ -236,15 +236,15 @@ export interface Request {
   readonly copies: readonly CopyData[];
 }
 
-export async function send(tx: Transaction, { statements, copies }: Request): Promise<void> {
-  if (statements.length === 0) return;
+/** @returns how many rows the first of the statements that counts any has written */
+export async function send(tx: Transaction, { statements, copies }: Request): Promise<number> {
+  if (statements.length === 0) return 0;
   const options: { copies: Iterable<Buffer> } & postgres.UnsafeQueryOptions = { copies: messagesOf(copies) };
-  await tx.unsafe(statements.join(";\n"), [], options);
+  const { count } = await tx.unsafe(statements.join(";\n"), [], options);
+  return count;
 }
 
-function* messagesOf(copies: readonly CopyData[]): Generator<Buffer> {
-  for (const copy of copies) yield* copy;
-}
+const messagesOf = (copies: readonly CopyData[]) => copies.values().flatMap((copy) => copy);
 
 class RolledBack extends Error {}
 

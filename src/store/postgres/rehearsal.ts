@@ -63,15 +63,18 @@ async function noCommitWaits(tx: Transaction): Promise<void> {
   if (waiting.length > 0) throw new Error(awaitsStandby);
 }
 
-/** A foreign table commits at its own server, and before the position does. */
+/** A foreign table commits at its own server, and before the position does; an unlogged one is emptied by a crash, which the position survives. */
 async function elsewhere(tx: Transaction): Promise<string[]> {
-  const rows = await tx<{ name: string }[]>`
-    select distinct t.oid::regclass::text as name from pg_class c left join pg_inherits on inhrelid = c.oid
+  const rows = await tx<{ name: string; kind: string }[]>`
+    select distinct t.oid::regclass::text as name, c.relkind as kind from pg_class c left join pg_inherits on inhrelid = c.oid
       join pg_class t on t.oid in (c.oid, inhparent)
-    where c.relkind = 'f' and t.oid in (to_regclass('raw_events'), to_regclass('quarantine_events')) order by 1`;
-  return rows.map(
-    ({ name }) =>
-      `${name} lies at another server in whole or in part: if this one ends in a COMMIT, its rows may be there twice`,
+    where (c.relkind = 'f' and t.oid in (to_regclass('raw_events'), to_regclass('quarantine_events')))
+      or (c.relpersistence = 'u' and c.relkind = 'r' and t.oid in (to_regclass('raw_events'), to_regclass('quarantine_events'),
+        to_regclass('sluice_position'), to_regclass('device_registry'))) order by 1`;
+  return rows.map(({ name, kind }) =>
+    kind === "f"
+      ? `${name} lies at another server in whole or in part: if this one ends in a COMMIT, its rows may be there twice`
+      : `${name} is unlogged in whole or in part: a crash of the server empties it, and a standby has nothing of it`,
   );
 }
 
@@ -96,12 +99,22 @@ async function store(tx: Transaction, found: Found, table: string, changes: Part
 
 /** Writes by COPY, else by INSERT, as the sink does. @throws the server's error; COPY's own if it is the same, for it names the column */
 async function written(tx: Transaction, entry: Entry, found: Found, table: string): Promise<void> {
-  const byCopy = await tried(tx, (inner) => withConstraints(inner, writeByCopy([entry])));
-  if (byCopy === undefined) return;
+  let count = 0;
+  const byCopy = await tried(tx, async (inner) => {
+    count = await withConstraints(inner, writeByCopy([entry]));
+  });
+  if (byCopy === undefined) {
+    if (count === 0) found.remarks.push(`${table}: ${keptOut}`);
+    return;
+  }
   const byInsert = await tried(tx, (inner) => withConstraints(inner, writeByInsert([entry])));
   if (byInsert !== undefined) throw byInsert.code === byCopy.code ? byCopy : byInsert;
   found.remarks.push(`${refusalWords(table, byCopy)}: rows are inserted one by one, which is slower`);
 }
+
+/** What a trigger does with a row nobody is told; it may be meant, as where one deals rows out to other tables. */
+const keptOut =
+  "a trigger keeps a row like those of a gateway out, or puts it into another table: all count as delivered";
 
 const withConstraints = (tx: Transaction, { statements, copies }: Request) =>
   send(tx, { statements: [...statements, "set constraints all immediate"], copies });
