@@ -34,6 +34,10 @@ test.each([
   ["getaddrinfo ENOTFOUND db.example", "the host name db.example does not resolve"],
   ["getaddrinfo EAI_AGAIN db.example", "the name server does not answer for db.example"],
   ["ENOTDIR: not a directory, stat '/a/file/x'", "there is no /a/file/x: a part of that path is a file"],
+  [
+    "ENOENT: no such file or directory, statfs '/data'",
+    "there is no directory /data any more: put it back (mount its disk), or stop this gateway",
+  ],
   ["read ECONNRESET", "the connection was closed from there (ECONNRESET)"],
   ["write EPIPE", "the connection was closed from there (EPIPE)"],
   ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer, or not as PostgreSQL does"],

@@ -100,6 +100,23 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await ran.close();
   });
 
+  test("a role that may use the tables and make none is told that all is there", async () => {
+    await migratePostgres(db);
+    await run("do $$ begin create role user_alone login; exception when duplicate_object then null; end $$");
+    await run("revoke create on schema public from public");
+    const its = new URL(url);
+    its.username = "user_alone";
+    const theirs = openPostgres({ url: its.href, poolMax: 2, timeoutMs: 20_000 });
+    expect(await migratePostgres(theirs)).toEqual([]);
+    await run(
+      "create or replace function sluice_registry_changed() returns trigger language plpgsql as 'begin return null; end'",
+    );
+    expect(await migratePostgres(theirs).then(JSON.stringify, explain)).toContain("migrating is not allowed");
+    await migratePostgres(db);
+    expect(await migratePostgres(theirs)).toEqual([]);
+    await theirs.close();
+  });
+
   test("a server that is too old is told by its version, and nothing is made there", async () => {
     await run(`create function current_setting(name text) returns text language sql
       as $$ select case name when 'server_version_num' then '100023' else pg_catalog.current_setting(name) end $$`);

@@ -106,6 +106,10 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
     /^(?:FETCH|PRODUCE) timed out$/,
     "$&: over a slow line it is tried again in smaller pieces; if that lasts, set KAFKA_TIMEOUT_MS higher",
   ],
+  [
+    /ENOENT: no such file or directory, statfs '(.*)'$/,
+    "there is no directory $1 any more: put it back (mount its disk), or stop this gateway",
+  ],
   [/ENOTDIR: not a directory, \w+ '(.*)'$/, "there is no $1: a part of that path is a file"],
   [/ For more information, pass `verbose: true` .*$/, ""],
   [

@@ -13,6 +13,7 @@ import {
   partitions,
   tables,
   tokenIndexes,
+  triggerBody,
   triggers,
   triggerFunction,
   whyUntold,
@@ -201,7 +202,7 @@ const indexedColumns = `select a.attname from pg_index i
 async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise<string[]> {
   const done: string[] = [];
   const wanted = triggers.filter((trigger) => only?.has(trigger.table) ?? true);
-  if (wanted.length > 0) await tx.unsafe(triggerFunction);
+  if (wanted.length > 0 && !(await isFunctionThere(tx))) await tx.unsafe(triggerFunction);
   const parts = await tx.unsafe<{ name: string }[]>(`select oid::text as name from ${partitions} as p`);
   for (const { table, ...trigger } of wanted) {
     if (await addTrigger(tx, table, trigger)) done.push(`added trigger ${trigger.name}`);
@@ -209,6 +210,13 @@ async function addTriggers(tx: Transaction, only?: ReadonlySet<string>): Promise
       if (await addTrigger(tx, name, trigger)) done.push(`added trigger ${trigger.name} to ${name}`);
   }
   return done;
+}
+
+/** To make it anew takes a role that may, also where there is nothing to do. */
+async function isFunctionThere(tx: Transaction): Promise<boolean> {
+  const found = await tx`select 1 from pg_proc
+    where proname = 'sluice_registry_changed' and pg_function_is_visible(oid) and prosrc = ${triggerBody}`;
+  return found.length > 0;
 }
 
 /**

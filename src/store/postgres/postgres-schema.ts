@@ -71,8 +71,7 @@ const judged = "site_id, status, provision_token_hash, previous_token_hash, prev
  * A statement sends one notification, however many rows it changed: of the devices if they are few, else of their tenant, else of
  * all. A change of columns that no look-up reads (metadata, firmware) sends none. NOTIFY takes less than 8,000 bytes.
  */
-export const triggerFunction = `
-create or replace function sluice_registry_changed() returns trigger language plpgsql as $body$
+export const triggerBody = `
 declare
   devices text[]; tenants text[]; message text;
 begin
@@ -108,7 +107,9 @@ begin
   end if;
   perform pg_notify('${registryChannel}', message);
   return null;
-end $body$`;
+end `;
+
+export const triggerFunction = `create or replace function sluice_registry_changed() returns trigger language plpgsql as $body$${triggerBody}$body$`;
 
 const onDevices = [
   { name: "sluice_device_insert", event: "insert", rows: "referencing new table as new_rows" },
