@@ -30,12 +30,16 @@ const passing = new Set(["READONLY", "OOM", "NOREPLICAS", "MISCONF"]);
 /** The connection leads to a server that is no use any more. */
 const leaveFor = new Set(["READONLY", "MASTERDOWN", "LOADING", "NOAUTH"]);
 
-/** So Redis 7 says within a script what is NOPERM outside of one; the second since 7.2, and Valkey. */
+/** So Redis says within a script what is NOPERM outside of one; the second since 7.2, and Valkey. */
 const deniedInScript = /^(ERR )?(The user executing the script can't|ACL failure in script)/;
+/** In front of what a script failed of, Redis before 7.0 says where that was, and at times twice. */
+const whereInScript = /^(ERR Error running script \(call to \w+\): )?(@user_script: ?\d+: )+-?/;
 
 function firstWord(error: unknown): string {
-  if (error instanceof Error && deniedInScript.test(error.message)) return "NOPERM";
-  return error instanceof Error ? (/^(?:ERR )?(-?[A-Z]+)\b/.exec(error.message)?.[1] ?? "") : "";
+  if (!(error instanceof Error)) return "";
+  const said = error.message.replace(whereInScript, "");
+  if (deniedInScript.test(said)) return "NOPERM";
+  return /^(?:ERR )?(-?[A-Z]+)\b/.exec(said)?.[1] ?? "";
 }
 
 /** Whether the server itself answered so; else the connection failed. */
