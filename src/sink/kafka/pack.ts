@@ -3,9 +3,10 @@
  *
  * A batch is closed at 900 KB, for the broker's bound (`message.max.bytes`, 1 MiB) is per batch and partition: a burst of one device
  * all goes to one partition. A batch that was refused is split in halves at the next try, and one that was too large also bounds those
- * that follow; an entry that is refused alone is told with the broker's words.
+ * that follow, until larger ones are taken again; an entry that is refused alone is told with the broker's words.
  */
 import type { Entry } from "../../core/entry.ts";
+import { createPace } from "../../core/pace.ts";
 import { RecordBatch } from "../../kafka/batch.ts";
 import { code } from "../../kafka/error.ts";
 import type { Topic } from "../../kafka/requests.ts";
@@ -24,6 +25,8 @@ interface Packer {
   pack(entries: readonly Entry[], targets: Targets, alone?: boolean): readonly Load[];
   /** After these batches of the last `pack` were refused. @returns why, by seq, of entries that were refused alone */
   split(faults: readonly Fault[]): Map<number, string>;
+  /** The batches of the last `pack` were taken. */
+  taken(): void;
 }
 
 const batchBytesMax = 900_000;
@@ -44,7 +47,7 @@ export function createPacker(encoder: Encoder): Packer {
   /** Before these entries a batch ends. */
   const cuts = new Set<number>();
   let used = 0;
-  let bytesMax = batchBytesMax;
+  const pace = createPace(batchBytesMax);
 
   function fresh(): Packed {
     const batch = pool[used] ?? new Packed();
@@ -73,7 +76,7 @@ export function createPacker(encoder: Encoder): Packer {
         if (batches === undefined) open.set(partition, (batches = [fresh()]));
         let batch = batches.at(-1) as Packed;
         const isFull =
-          batch.count > 0 && (batch.bytes + value.length > bytesMax || alone || cuts.has(entry.seq));
+          batch.count > 0 && (batch.bytes + value.length > pace.size || alone || cuts.has(entry.seq));
         if (isFull) batches.push((batch = fresh()));
         batch.add(entry.receivedMs, bytes, value);
         batch.seqs.push(entry.seq);
@@ -95,9 +98,12 @@ export function createPacker(encoder: Encoder): Packer {
         else cuts.add(seqs[seqs.length >> 1] ?? 0);
         if (seqs.length > 1) cuts.add(seqs[0] ?? 0);
         if (seqs.length > 1 && error.code === code.messageTooLarge)
-          bytesMax = Math.max(batchBytesMin, Math.min(bytesMax, batch.bytes >> 1));
+          pace.tooMuch(Math.max(2 * batchBytesMin, batch.bytes));
       }
       return alone;
+    },
+    taken() {
+      pace.taken(Math.max(0, ...pool.slice(0, used).map(({ bytes }) => bytes)));
     },
   };
 }

@@ -173,6 +173,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
       known.commits(epoch, after.seq);
       await commit(at);
       known.committed(after);
+      packer.taken();
       // Twice as much would take longer than a transaction may.
       if ((clock.monoMs() - begunMs) * 2 < settings.transactionTimeoutMs) pace.taken(entries.length);
       return outcome;
