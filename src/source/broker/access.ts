@@ -8,6 +8,7 @@
  * BROKER_REQUIRE_AUTH forbids: he may publish, what the judge checks by the token in the payload, and reads nothing. Wrong
  * credentials are refused either way. The token is passed on and kept nowhere; its hash is, as long as the connection lasts.
  */
+import { TLSSocket } from "node:tls";
 import { hashOf } from "../../core/token.ts";
 import { isLevel } from "../../core/topic-level.ts";
 import type { DeviceId } from "../../core/device.ts";
@@ -24,9 +25,28 @@ export type Admission =
 export interface Shown {
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
-  /** Its common name; null: none was shown; "untrusted": not one of BROKER_TLS_CA's. */
-  readonly certificate: { readonly commonName: string } | "untrusted" | null;
+  readonly certificate: Certificate | null;
 }
+
+/** Its common name, or why it is not taken. */
+type Certificate = { readonly commonName: string } | { readonly whyNot: string };
+
+/** What was shown in the TLS handshake, which is asked for if BROKER_TLS_CA is set; null: nothing. */
+export function certificateOf(conn: unknown): Certificate | null {
+  if (!(conn instanceof TLSSocket)) return null;
+  const { subject } = conn.getPeerCertificate() ?? {};
+  if (subject === undefined) return null;
+  const { CN: name = "" } = subject;
+  if (conn.authorized) return { commonName: String(name) };
+  const why = whyUntrusted[String(conn.authorizationError)] ?? "is not one that BROKER_TLS_CA signed";
+  return { whyNot: `its certificate ${why}` };
+}
+
+/** By OpenSSL's code. */
+const whyUntrusted: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "has expired",
+  CERT_NOT_YET_VALID: "is not valid yet: check this host's clock",
+};
 
 export interface Rules {
   readonly requireAuth: boolean;
@@ -40,7 +60,7 @@ export interface Rules {
 
 export async function admit(shown: Shown, rules: Rules): Promise<Admission> {
   const { username, password, certificate } = shown;
-  if (certificate === "untrusted") return refuse(5, "its certificate is not one that BROKER_TLS_CA signed");
+  if (certificate !== null && "whyNot" in certificate) return refuse(5, certificate.whyNot);
   if (username === undefined && certificate === null)
     return rules.requireAuth ? refuse(5, "no credentials, and BROKER_REQUIRE_AUTH is set") : anonymous;
   const isToken = certificate === null && username !== undefined && isBareToken(username, password);

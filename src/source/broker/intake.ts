@@ -68,6 +68,11 @@ export class BrokerMessage implements Message {
     return this.#isWill ? null : this.#client;
   }
 
+  /** Has aedes read its sender on before this is answered. */
+  readOn(): void {
+    (this.from as (Client & { resume(): void }) | null)?.resume();
+  }
+
   /** Without an acknowledgement. */
   sendAway(): void {
     this.#client?.conn.destroy();
@@ -88,6 +93,9 @@ export function bytesOf({ payload }: PublishPacket): Uint8Array {
 export const waitingBytesMax = 64 * 1024 * 1024;
 /** Of those, wills, which nobody sends again: as many as devices that go in one power cut. */
 const waitingWillsMax = 10_000;
+/** As many as a device has under way, so that its pings behind them are read and answered; who sends more waits with all of it. */
+const littleMax = 20;
+const littleBytes = 32 * 1024;
 /** Beside payload and topic, about what we and aedes keep of a message that waits. */
 const waitingOverheadBytes = 1024;
 
@@ -110,12 +118,14 @@ class Waiting {
     return this.bytes + weightOf(message) <= waitingBytesMax;
   }
 
-  add(message: BrokerMessage): void {
+  /** @returns whether little of its sender waits */
+  add(message: BrokerMessage): boolean {
     this.size += 1;
     this.bytes += weightOf(message);
     const own = this.#of(message.from);
     own.push(message);
     this.#filled.add(own);
+    return own.length <= littleMax && own.reduce((sum, one) => sum + weightOf(one), 0) <= littleBytes;
   }
 
   /** Some of the sender that has waited longest. */
@@ -197,7 +207,7 @@ export function createIntakeGate(warn: Warn): Gate {
       );
       return message.sendAway();
     }
-    waiting.add(message);
+    if (waiting.add(message)) message.readOn();
     if (isResumed) return;
     isResumed = true;
     intake.whenRoom(resume);

@@ -5,7 +5,6 @@
  */
 import type { AedesOptions, AuthenticateError, Client, ConnectPacket, PublishPacket } from "aedes";
 import { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
 import { createAttempts } from "../../core/net/attempts.ts";
 import { type Clock, sleep, withDeadline } from "../../core/clock.ts";
 import { deviceKey } from "../../core/device.ts";
@@ -14,7 +13,7 @@ import type { Warn } from "../../core/log/throttled-warn.ts";
 import { unacknowledgedMax } from "../../core/redelivery-key.ts";
 import { hashOf } from "../../core/token.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../../core/source.ts";
-import { admit, isBareToken, mayUse, type Shown } from "./access.ts";
+import { admit, certificateOf, isBareToken, mayUse } from "./access.ts";
 import { type BrokerClients, createBrokerClients, remoteOf } from "./clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./intake.ts";
 import type { BrokerSettings } from "./settings.ts";
@@ -110,7 +109,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
   ): Promise<AuthenticateError | null> {
     const startedMs = clock.monoMs();
     const admission = await admit(
-      { username, password, certificate: certificateOf(client) },
+      { username, password, certificate: certificateOf(client.conn) },
       {
         requireAuth: settings.requireAuth,
         tenant: settings.tenant,
@@ -163,6 +162,8 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
   }
 
   const aedes: AedesOptions = {
+    // Of messages that are passed on at a time, without a bound: those for a subscriber that does not read would fill it, and keep all others.
+    concurrency: 0,
     connectTimeout: 10_000,
     drainTimeout: drainMs,
     // A user name stands in front of a client id here; MQTT 3.1 would bound the two together at 23.
@@ -264,15 +265,6 @@ function tellableClientId({ username = "", clientId, password }: ConnectPacket):
 function ownClientId(proof: Proof | null, clientId: string): string {
   if (proof !== null) return `${deviceKey(proof.tenantId, proof.deviceId)}:${clientId}`;
   return clientId.includes("/") ? `:${clientId}` : clientId;
-}
-
-/** What it showed in the TLS handshake; only asked for if BROKER_TLS_CA is set. */
-function certificateOf({ conn }: Client): Shown["certificate"] {
-  if (!(conn instanceof TLSSocket)) return null;
-  const { subject } = conn.getPeerCertificate() ?? {};
-  if (subject === undefined) return null;
-  const { CN: name = "" } = subject;
-  return conn.authorized ? { commonName: String(name) } : "untrusted";
 }
 
 function addressOf(client: Client): string {

@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { cleanUp, device, embeddedBroker, idsOf, ping, returnCodeOf } from "../../kit/embedded.ts";
+import { readFileSync } from "node:fs";
+import { connectAsync } from "mqtt";
+import { cleanUp, device, embeddedBroker, endLater, idsOf, ping, returnCodeOf } from "../../kit/embedded.ts";
 import { recordingLog, until } from "../../kit/source.ts";
 import mqttPacket, { type IConnectPacket } from "mqtt-packet";
+import { endedCertificate, makeCertificates } from "../../kit/tls.ts";
 import { connectPacket, publishPacket, type WireClient, wireClient } from "../../kit/wire.ts";
 
 afterEach(cleanUp);
@@ -304,4 +307,24 @@ describe("proof of identity at CONNECT", () => {
     expect(lines.some(({ msg }) => msg.includes("taken over"))).toBe(true);
     expect(JSON.stringify(lines)).not.toContain("token-of-d1");
   });
+});
+
+test("a certificate that has expired is called so, and not one that another CA signed", async () => {
+  const [made, others] = [makeCertificates("acme/d1"), makeCertificates("acme/d1")];
+  endLater(() => [made, others].forEach((each) => each.remove()));
+  const { log, lines } = recordingLog();
+  const tls = { BROKER_TLS_CERT: made.serverCert, BROKER_TLS_KEY: made.serverKey, BROKER_TLS_CA: made.ca };
+  const { source } = await embeddedBroker({ BROKER_TLS_LISTEN: "127.0.0.1:0", ...tls }, { log });
+  const at = { protocol: "mqtts", port: source.tlsAddress()?.port ?? 0, protocolVersion: 4 } as const;
+  const refused = async (cert: string, key: string) => {
+    const shown = { ca: readFileSync(made.ca), cert: readFileSync(cert), key: readFileSync(key) };
+    await expect(connectAsync({ ...at, ...shown })).rejects.toThrow("Not authorized");
+    return lines.at(-1)?.msg;
+  };
+  expect(await refused(endedCertificate(made), made.clientKey)).toBe(
+    "CONNECT refused: its certificate has expired",
+  );
+  expect(await refused(others.clientCert, others.clientKey)).toBe(
+    "CONNECT refused: its certificate is not one that BROKER_TLS_CA signed",
+  );
 });

@@ -129,6 +129,17 @@ describe("acknowledgement", () => {
     expect(intake.texts()).toEqual(["the same reading"]);
   });
 
+  test("while the intake is held a device with several messages under way has its pings answered", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    const client = await device(port);
+    client.send(...[1, 2, 3, 4, 5].map((id) => publishPacket(id, `m${id}`)));
+    await until("they wait", () => source.status().unacknowledged === 5);
+    for (let n = 0; n < 3; n += 1) await ping(client);
+    intake.drain();
+    expect(intake.texts()).toEqual(["m1", "m2", "m3", "m4", "m5"]);
+  });
+
   test("the will of a device that vanishes while the intake is held is a message afterwards", async () => {
     const { source, intake, port } = await embeddedBroker();
     intake.held = "the disk is full";

@@ -1,8 +1,16 @@
 /** A subscriber that takes nothing of what it is sent. */
 import { afterEach, expect, test } from "bun:test";
-import { cleanUp, device, embeddedBroker, idsOf, ping } from "../../kit/embedded.ts";
-import { recordingLog, until } from "../../kit/source.ts";
-import { publishPacket } from "../../kit/wire.ts";
+import { Aedes } from "aedes";
+import { generate, type Packet } from "mqtt-packet";
+import { Duplex } from "node:stream";
+import { systemClock } from "../../../src/core/clock.ts";
+import { createIntakeGate } from "../../../src/source/broker/intake.ts";
+import type { Source } from "../../../src/core/source.ts";
+import { createBrokerRules, drainMs } from "../../../src/source/broker/rules.ts";
+import { brokerSettings } from "../../../src/source/broker/settings.ts";
+import { cleanUp, device, embeddedBroker, endLater, idsOf, ping } from "../../kit/embedded.ts";
+import { fakeIntake, recordingLog, settingsOf, until } from "../../kit/source.ts";
+import { connectPacket, publishPacket } from "../../kit/wire.ts";
 
 afterEach(cleanUp);
 
@@ -30,4 +38,49 @@ test("who does not read is disconnected, which the log says once, and its publis
   expect(said()).toMatchObject([
     { client_id: "acme/d1:reader", msg: "a client was disconnected: it reads nothing of what it is sent" },
   ]);
+});
+
+test("however much waits for who does not read, another device's message is acknowledged", async () => {
+  const gate = createIntakeGate(() => {});
+  const intake = fakeIntake(() => ({ durable: gate.durable }) as Source);
+  gate.open(intake);
+  const settings = settingsOf(brokerSettings, {});
+  const authenticate = () => Promise.resolve(true);
+  const rules = createBrokerRules(
+    { settings, clock: systemClock, warn() {}, welcome() {}, authenticate },
+    gate,
+  );
+  const aedes = new Aedes(rules.aedes);
+  await aedes.listen();
+  endLater(() => new Promise<void>((resolve) => aedes.close(resolve)));
+  const wire = async (clientId: string, deviceId: string, ...packets: Packet[]) => {
+    const sent: Buffer[] = [];
+    let isRead = true;
+    const write = (chunk: Buffer, _: unknown, done: () => void) => {
+      sent.push(chunk);
+      if (isRead) done();
+    };
+    const duplex = new Duplex({ read() {}, write, writableHighWaterMark: 1 });
+    aedes.handle(duplex);
+    const login = { username: `acme/${deviceId}`, password: "tok" };
+    const got = (type: number) => sent.some(([first = 0]) => first >> 4 === type);
+    duplex.push(generate(connectPacket(clientId, login)));
+    await until("CONNACK", () => got(2));
+    duplex.push(Buffer.concat(packets.map((packet) => generate(packet))));
+    return { got, stopReading: () => (isRead = false) };
+  };
+  const subscriptions = [{ topic: "tenant/acme/device/d1/#", qos: 0 as const }];
+  const subscriber = await wire("reader", "d1", { cmd: "subscribe", messageId: 1, subscriptions });
+  await until("SUBACK", () => subscriber.got(9));
+  subscriber.stopReading();
+  await wire("writer", "d1", ...Array.from({ length: 300 }, (_, i) => publishPacket(i + 1, "to itself")));
+  await until("all of them", () => intake.messages.length === 300);
+  const other = await wire(
+    "other",
+    "d2",
+    publishPacket(1, "a reading", { qos: 2, topic: "tenant/acme/device/d2/telemetry" }),
+  );
+  const begunMs = performance.now();
+  await until("PUBREC", () => other.got(5));
+  expect(performance.now() - begunMs).toBeLessThan(drainMs / 2);
 });
