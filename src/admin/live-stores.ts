@@ -104,12 +104,14 @@ function textOf(value: Policy[keyof Policy]): string {
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
 }
 
-/** Names an error of the registry: what it refuses can never be stored, anything else is an outage. */
+/** Names an error of the registry: what it refuses can never be stored, what it says of a statement undoes that; anything else is an outage. */
 async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    throw new RegistryError(isRefusal(cause) ? "refused" : isDiskFull(cause) ? "full" : otherwise, cause);
+    if (isRefusal(cause)) throw new RegistryError("refused", cause);
+    if (isDiskFull(cause)) throw new RegistryError("full", cause);
+    throw new RegistryError(isOfStatement(cause) ? "answered" : otherwise, cause);
   }
 }
 
@@ -117,4 +119,10 @@ async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promi
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return ("code" in error && /^2[23]/.test(String(error.code))) || isRefusal(error.cause);
+}
+
+/** PostgreSQL, which ends the connection with all other errors: a right that is lacking, a lock that did not come in time, a standby. */
+function isOfStatement(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("severity" in error && error.severity === "ERROR") || isOfStatement(error.cause);
 }

@@ -2,6 +2,7 @@
 
 const words = {
   refused: "The registry refuses this; the log says why.",
+  answered: "The registry answered with an error and changed nothing; the log says why.",
   unread: "The registry does not answer. Try again when it is back.",
   full: "The disk of the local store is full, so nothing was changed. Make room, and try again.",
   unsure: "The registry does not answer; whether a change was made is unknown. Try again when it is back.",
@@ -9,7 +10,7 @@ const words = {
 
 /** The registry did not do what it was asked; its own words are the cause, for the log. */
 export class RegistryError extends Error {
-  /** Status over HTTP. 422: it answered and will never take this. 503: it could not be asked, and a change may or may not have been made. */
+  /** Status over HTTP. 422: it answered and will never take this. 503: it did not do this now; the words say what is known of a change. */
   readonly status: 422 | 503;
 
   constructor(what: keyof typeof words, cause: unknown) {

@@ -1,6 +1,7 @@
 /** /admin/devices and what a change leaves behind: a forgotten cache row, a line in the audit log, no token anywhere. */
 import { Database } from "bun:sqlite";
 import { beforeEach, describe, expect, test } from "bun:test";
+import postgres from "postgres";
 import { sha256 } from "../kit/builders.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
 import { asker, type Reply } from "./client.ts";
@@ -207,6 +208,26 @@ test("a local store on a full disk: 503, and nothing was changed", async () => {
   fake.registry.update = () => Promise.resolve().then(writeWithoutRoom);
   const { status, text } = await ask("POST", "/admin/devices/acme/d1/revoke");
   expect([status, text]).toEqual([503, expect.stringContaining("is full, so nothing was changed")]);
+});
+
+test("a registry that answers with an error, such as a right that is lacking: 503, and nothing was changed", async () => {
+  const denied = new postgres.PostgresError({
+    severity: "ERROR",
+    code: "42501",
+    message: "permission denied",
+  } as never);
+  fake.registry.update = () => Promise.reject(new Error("changing a device", { cause: denied }));
+  fake.registry.list = () => Promise.reject(new Error("listing devices", { cause: denied }));
+  for (const [method, path] of [
+    ["POST", "/admin/devices/acme/d1/revoke"],
+    ["GET", "/admin/devices"],
+  ] as const) {
+    const { status, text } = await ask(method, path);
+    expect([status, text]).toEqual([
+      503,
+      expect.stringContaining("answered with an error and changed nothing"),
+    ]);
+  }
 });
 
 /** @throws as SQLite does on a full disk */
