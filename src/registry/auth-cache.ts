@@ -244,18 +244,12 @@ export class DeviceAuthCache {
   /** Restores a snapshot, oldest first. The rows count as expired: they serve as stale rows until they are read again. */
   restore(rows: Iterable<CachedRow>): void {
     const [wallMs, monoMs] = [this.#clock.wallMs(), this.#clock.monoMs()];
-    for (const { cachedWallMs, key, ...row } of rows) {
-      this.#insert(row, monoMs - Math.max(wallMs - cachedWallMs, this.#ttlMs), 0, key);
-    }
+    for (const row of rows) this.#insert(row, monoMs - Math.max(wallMs - row.cachedWallMs, this.#ttlMs), 0);
   }
 
-  #insert(
-    row: DeviceAuth,
-    cachedMs: number,
-    generation: number,
-    key = deviceKey(row.tenantId, row.deviceId),
-  ): DeviceAuth {
+  #insert(row: DeviceAuth, cachedMs: number, generation: number): DeviceAuth {
     if (this.#ttlMs === 0) return row;
+    const key = deviceKey(row.tenantId, row.deviceId);
     const present = this.#rows.get(key);
     if (present !== undefined) this.#remove(key);
     else if (this.#rows.size >= this.#settings.sizeMax) this.#evict();

@@ -5,7 +5,6 @@ import { Digest } from "../core/digest.ts";
 
 /** A row as it is kept over a restart. */
 export interface CachedRow extends Omit<DeviceAuth, "digest" | "key"> {
-  readonly key: string;
   readonly cachedWallMs: number;
 }
 
@@ -79,8 +78,7 @@ export class Cached implements DeviceAuth, Found {
 
   /** @param bootWallMs the wall clock less the monotonic one */
   toKeep(bootWallMs: number): CachedRow {
-    const { key, tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } =
-      this;
+    const { tenantId, deviceId, siteId, status, tokenHash, previousTokenHash, previousTokenUntilMs } = this;
     return {
       tenantId,
       deviceId,
@@ -90,7 +88,6 @@ export class Cached implements DeviceAuth, Found {
       previousTokenHash,
       previousTokenUntilMs,
       cachedWallMs: Math.round(bootWallMs + this.cachedMs),
-      key,
     };
   }
 }

@@ -12,8 +12,7 @@ import { openSqlite } from "../core/file/sqlite.ts";
 import type { DeviceAuthCache } from "./auth-cache.ts";
 import type { Cached, CachedRow } from "./cached.ts";
 import { inParts } from "./in-parts.ts";
-import { toFields, type Columns } from "../core/columns.ts";
-import { deviceKey, type DeviceId } from "../core/device.ts";
+import type { DeviceId } from "../core/device.ts";
 
 export interface SavedCache {
   /** Brings the file up to date, in parts, so that messages are not kept waiting. */
@@ -26,15 +25,13 @@ const rowsAPart = 2_000;
 const rowsAtATime = 250;
 const refreshMs = 3_600_000;
 
-/** A row, with the names of the query below. */
-type Row = Columns<Omit<CachedRow, "key" | "cachedWallMs">> & Pick<CachedRow, "cachedWallMs">;
-
 const table = `CREATE TABLE IF NOT EXISTS auth_cache (tenant_id TEXT NOT NULL, device_id TEXT NOT NULL, site_id TEXT NOT NULL,
   status TEXT NOT NULL, token_hash TEXT, previous_token_hash TEXT, previous_token_until_ms INTEGER, cached_ms INTEGER NOT NULL,
   PRIMARY KEY (tenant_id, device_id)) WITHOUT ROWID`;
 
-const selectAll = `SELECT tenant_id, device_id, site_id, status, token_hash AS provision_token_hash, previous_token_hash,
-  previous_token_until_ms, cached_ms AS cachedWallMs FROM auth_cache ORDER BY cached_ms`;
+const selectAll = `SELECT tenant_id AS tenantId, device_id AS deviceId, site_id AS siteId, status, token_hash AS tokenHash,
+  previous_token_hash AS previousTokenHash, previous_token_until_ms AS previousTokenUntilMs, cached_ms AS cachedWallMs
+  FROM auth_cache ORDER BY cached_ms`;
 
 const values = (of = "") =>
   `(${of}site_id, ${of}status, ${of}token_hash, ${of}previous_token_hash, ${of}previous_token_until_ms`;
@@ -81,15 +78,6 @@ function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache
     return clock.wallMs() - clock.monoMs();
   }
 
-  function restore(): void {
-    const rows = db
-      .query<Row, []>(selectAll)
-      .all()
-      .map((row) => toFields(row))
-      .map((row) => ({ ...row, key: deviceKey(row.tenantId, row.deviceId) }));
-    cache.restore(rows);
-  }
-
   async function bringUpToDate(): Promise<void> {
     const [begunMs, begunOffsetMs] = [clock.monoMs(), offsetMs()];
     if (Math.abs(begunOffsetMs - savedOffsetMs) >= refreshMs) savedMs = Number.NEGATIVE_INFINITY;
@@ -133,7 +121,8 @@ function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache
     for (const { tenantId, deviceId } of gone) drop.run(tenantId, deviceId);
   });
 
-  restore();
+  // One at a time: all at once they are as large again as the cache.
+  cache.restore(db.query<CachedRow, []>(selectAll).iterate());
   return {
     save: () => (saving ??= bringUpToDate().finally(() => (saving = undefined))),
     close: () => db.close(),

@@ -195,7 +195,7 @@ describe("over a restart", () => {
       before.clock.wallMs() - 10_000,
     ]);
     const cachedWallMs = before.clock.wallMs() - 10_000;
-    expect(rows[0]).toEqual({ ...aDevice({ deviceId: "d" }), key: "acme/d", cachedWallMs });
+    expect(rows[0]).toEqual({ ...aDevice({ deviceId: "d" }), cachedWallMs });
     const { cache, clock, put, has } = cached();
     cache.restore(rows);
     expect(has("d")).toBe(false);
