@@ -160,7 +160,7 @@ function readFetch(decoder: Decoder, version: number): Answer {
 function readPartition(one: Decoder, topic: string): Fetched {
   const partition = one.readInt32();
   const errorCode = one.readInt16();
-  one.readInt64();
+  const end = Number(one.readInt64());
   const stableOffset = Number(one.readInt64());
   const logStart = Number(one.readInt64());
   const aborted = one.readCompactArray((each) => {
@@ -176,7 +176,7 @@ function readPartition(one: Decoder, topic: string): Fetched {
     epoch: diverging.readInt32BE(0),
     offset: Number(diverging.readBigInt64BE(4)),
   };
-  return { topic, partition, errorCode, stableOffset, logStart, aborted, records, sameUpTo };
+  return { topic, partition, errorCode, end, stableOffset, logStart, aborted, records, sameUpTo };
 }
 
 const divergingEpoch = 0;

@@ -60,7 +60,8 @@ export interface Fetched {
   readonly partition: number;
   /** 0: none. */
   readonly errorCode: number;
-  /** The end of what is committed, and the beginning of what is kept. */
+  /** The end of the log, the end of what is committed, and the beginning of what is kept. */
+  readonly end: number;
   readonly stableOffset: number;
   readonly logStart: number;
   /** The log lost its end, which was read already (a power cut, a leader that was behind): up to here it is still the same. */

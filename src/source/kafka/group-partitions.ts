@@ -26,8 +26,8 @@ export interface GroupPartitions extends FetchWatch {
   partitionOf(topic: string, index: number, first: number): Partition;
   /** The group says to read from here, and more was read: whatever is new since then is not passed over. */
   comesAgain(topic: string, index: number, offset: number): Promise<void>;
-  /** Those that could not be read may be another gateway's now. */
-  forgetTroubles(): void;
+  /** They may be another gateway's now. */
+  forget(): void;
 }
 
 /** @throws if one of the topics is not there or may not be seen */
@@ -47,20 +47,21 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
     return known;
   }
 
-  function forgetTroubles(): void {
-    for (const partition of partitions.values()) partition.trouble = null;
+  function forget(): void {
+    for (const partition of partitions.values()) partition.forget();
   }
-  forgetTroubles();
+  forget();
 
   return {
     partitionOf,
-    forgetTroubles,
+    forget,
     isPutOff(name, index) {
       const trouble = partitions.get(markKeyOf(topicOf(name), index))?.trouble;
       return (trouble?.untilMs ?? 0) > clock.monoMs();
     },
     read(fetched, from, to, error) {
       const partition = partitionOf(fetched.topic, fetched.partition, from);
+      partition.reached(to, fetched, clock.monoMs());
       if (error !== undefined) return noteTrouble(partition, error, parts);
       try {
         partition.mustMove(fetched, from, to);

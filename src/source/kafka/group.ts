@@ -54,7 +54,7 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     leaderless: (partitions, isRead) => !signal.aborted && parts.reads(partitions, isRead),
     dealsAnew() {
       // Perhaps they are another's now; if not, they are named again.
-      parts.forgetTroubles();
+      parts.forget();
       if (!signal.aborted) parts.reads([], true);
     },
     watch: parts,

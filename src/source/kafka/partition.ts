@@ -22,8 +22,10 @@ export class Partition {
   /** The next offset to be given to the intake, and the leader that wrote the record before. */
   next: number;
   epoch: number = unknownEpoch;
-  /** The end of what is committed, as the broker last said. */
-  end = 0;
+  /** Records that are in it and not read yet, as the broker last said; also those of a transaction that is not committed. */
+  lag = 0;
+  /** Since when it gives nothing, for all that it has left is behind the begin of a transaction that has not ended. */
+  #open: { readonly at: number; readonly sinceMs: number } | null = null;
   /** Why it cannot be read now, and when to try again; null: it can. */
   trouble: { readonly why: string; readonly untilMs: number } | null = null;
   /** How often in a row nothing came of it, and something should have. */
@@ -80,6 +82,26 @@ export class Partition {
     );
   }
 
+  /** What a broker said of it when it was read up to there. */
+  reached(next: number, { end, stableOffset }: Pick<Fetched, "end" | "stableOffset">, nowMs: number): void {
+    this.lag = Math.max(0, end - next);
+    if (next < stableOffset || next >= end) this.#open = null;
+    else if (this.#open?.at !== stableOffset) this.#open = { at: stableOffset, sinceMs: nowMs };
+  }
+
+  /** A sentence, once a transaction has kept all that is left from being read for long. */
+  heldBack(nowMs: number): string | undefined {
+    if (this.#open === null || nowMs - this.#open.sinceMs < openMaxMs) return undefined;
+    return `a transaction that was begun at offset ${this.#open.at} of partition ${this.index} of ${this.topic.name} has not ended for over a minute, and nothing behind it can be read: if its writer is gone, kafka-transactions.sh find-hanging shows it, and abort ends it`;
+  }
+
+  /** It is not read any more, or not by us. */
+  forget(): void {
+    this.trouble = null;
+    this.lag = 0;
+    this.#open = null;
+  }
+
   given(message: Given): void {
     this.#queue.push(message);
     this.next = message.offset + 1;
@@ -125,6 +147,8 @@ export const unknownEpoch = -1;
 export const epochKeyOf = (markKey: string) => `${markKey}/epoch`;
 const compactAt = 1_000;
 const emptyMax = 10;
+/** As long as Java's client lets a transaction last by default. */
+const openMaxMs = 60_000;
 
 /** By the topic's id: one that is made anew under the same name is another log. */
 export function markKeyOf({ id, name }: Topic, index: number): string {

@@ -104,7 +104,7 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
     throw error;
   }
   if (fetched.sameUpTo !== undefined) return goBack(partition, fetched.sameUpTo, parts);
-  partition.end = fetched.stableOffset;
+  partition.reached(partition.next, fetched, parts.clock.monoMs());
   const messages: KafkaMessage[] = [];
   const receivedMs = parts.clock.wallMs();
   try {
@@ -115,7 +115,9 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
     });
     partition.mustMove(fetched, from.offset, next);
     partition.trouble = null;
-    if ((await hand(messages, parts)) && next > from.offset) Object.assign(partition, { next, epoch });
+    if (!(await hand(messages, parts)) || next === from.offset) return;
+    Object.assign(partition, { next, epoch });
+    partition.reached(next, fetched, parts.clock.monoMs());
   } catch (error) {
     noteTrouble(partition, error, parts);
     await hand(messages, parts);

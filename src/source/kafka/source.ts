@@ -142,6 +142,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       const lookMs = unread.length > 0 ? leaderlessLookMs : lookAgainMs;
       again = clock.every(lookMs, () => void lookAgain(at, now, picture));
       const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
+      for (const partition of partitions.values()) if (!read.includes(partition)) partition.forget();
       if (!isSlow) reads(words, unread);
       await readAll({
         wire: at,
@@ -273,14 +274,17 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     },
     status() {
       const all = [...partitions.values()];
-      const stuck = all.find(({ trouble }) => trouble !== null)?.trouble;
+      const nowMs = clock.monoMs();
+      const stuck = all
+        .map((each) => each.trouble?.why ?? each.heldBack(nowMs))
+        .find((why) => why !== undefined);
       return {
         kind: "kafka",
         connected,
-        detail: stuck ? `${detail}; ${stuck.why}` : detail,
+        detail: stuck === undefined ? detail : `${detail}; ${stuck}`,
         reconnects: counted.reconnects,
         unacknowledged: all.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0),
-        lag: all.reduce((sum, { end, next }) => sum + Math.max(0, end - next), 0),
+        lag: all.reduce((sum, { lag }) => sum + lag, 0),
         tombstones: counted.tombstones,
         errors_counted: counted.errors,
         lost: counted.lost,

@@ -159,6 +159,7 @@ describe("a batch", () => {
     topic: "t",
     partition: 0,
     errorCode: 0,
+    end: 0,
     stableOffset: 0,
     logStart: 0,
     aborted: [],
@@ -277,6 +278,53 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     // Ten were written before it, and the mark of the abort.
     expect(intake.messages.at(-1)?.mark?.value).toBe("12");
   });
+
+  test.each(["alone", "in a group"])(
+    "says how much it has not read, also of a transaction that does not end, and names that: %s",
+    async (how) => {
+      const { topic, env, put } = await site({ partitions: 1 });
+      await put(1, 10);
+      let shiftMs = 0;
+      const clock = { ...systemClock, monoMs: () => systemClock.monoMs() + shiftMs };
+      const group = how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: `group-${topic}` };
+      const source = openSource(
+        { ...env, ...group, KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1" },
+        undefined,
+        "g",
+        clock,
+      );
+      opened.push(source);
+      const lag = () => (source.status() as unknown as { readonly lag: number }).lag;
+      const intake = fakeIntake(() => source);
+      await source.start(intake);
+      await until("all", () => intake.messages.length === 10);
+      const id = `tx-${topic}`;
+      const wire = await connectWire(kafkaSettingsOf(env), "test", systemClock);
+      const [to] = (await wire.topics([topic])).topics;
+      if (to === undefined) throw new Error("no topic");
+      const node = await wire.coordinator("transaction", id);
+      const producer = await wire.initProducer(node, id, 600_000);
+      const batch = new RecordBatch();
+      for (let i = 11; i <= 15; i++) batch.add(Date.now(), Buffer.from("acme/d1"), valueFrom(String(i)));
+      const sent = [{ topic: to, partition: 0, bytes: batch.finish(producer, 0, "none") }];
+      const sender = { transactionalId: id, producer };
+      await wire.produce(to.leaders[0] ?? 0, sender, 2, sent, 0);
+      await until("the five are told", () => lag() === 5);
+      expect(source.status().detail).not.toContain("transaction");
+      shiftMs = 61_000;
+      await until("it is named", () =>
+        source
+          .status()
+          .detail.includes(`a transaction that was begun at offset 10 of partition 0 of ${topic}`),
+      );
+      await wire.endTransaction(node, sender, 2);
+      await wire.close();
+      await until("the rest", () => intake.messages.length === 15);
+      await until("nothing is left", () => lag() === 0);
+      expect(source.status().detail).not.toContain("transaction");
+    },
+    60_000,
+  );
 
   test("continues from the marks of what is durable, and by itself with a topic that was created anew", async () => {
     const { env, put } = await site();

@@ -72,7 +72,14 @@ test("what a broker answers of the others is taken before the error of one parti
   const topic = { name: "events", id: "", leaders: [0, 0], may: () => undefined };
   const partitions = [new Partition(topic, 0, 0), new Partition(topic, 1, 0)];
   const notLeader = 6;
-  const answer = { topic: "events", logStart: 0, stableOffset: 7, aborted: [], records: Buffer.alloc(0) };
+  const answer = {
+    topic: "events",
+    logStart: 0,
+    end: 7,
+    stableOffset: 7,
+    aborted: [],
+    records: Buffer.alloc(0),
+  };
   const fetch: Wire["fetch"] = () =>
     Promise.resolve([
       { ...answer, partition: 0, errorCode: notLeader },
@@ -92,7 +99,7 @@ test("what a broker answers of the others is taken before the error of one parti
     lost() {},
   } satisfies ReaderParts);
   await expect(reading).rejects.toThrow("partition 0 of events cannot be read");
-  expect(partitions[1]?.end).toBe(7);
+  expect(partitions[1]?.lag).toBe(7);
 });
 
 /** What a loop is given that is to end before it asks for anything. */
@@ -129,7 +136,7 @@ const nothingDealt = {
     throw new Error("nothing is dealt");
   },
   comesAgain: () => Promise.resolve(),
-  forgetTroubles() {},
+  forget() {},
   isPutOff: () => false,
   read() {},
   outOfRange: () => Promise.resolve(),
