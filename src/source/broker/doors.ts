@@ -171,11 +171,17 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
       if (visitor.unfinishedSinceMs !== undefined && socket.readableLength > 0)
         visitor.unfinishedSinceMs = nowMs;
       const { isIn, sinceMs, unfinishedSinceMs } = visitor;
-      if (!isIn && nowMs - sinceMs > connectMs)
-        end(socket, visitor, visitor.watch ? "it sent no CONNECT in time" : "no TLS handshake in time");
+      if (!isIn && nowMs - sinceMs > connectMs) end(socket, visitor, whyNotIn(visitor));
       else if (unfinishedSinceMs !== undefined && nowMs - unfinishedSinceMs > packetMs)
         end(socket, visitor, "it began a packet and did not end it in time");
     }
+  }
+
+  function whyNotIn({ watch: watched }: Visitor): string {
+    if (watched === undefined) return "no TLS handshake in time";
+    return watched.packets() > 0
+      ? "the registry did not say in time who it is"
+      : "it sent no CONNECT in time";
   }
 
   return {

@@ -11,13 +11,13 @@ import { deviceKey } from "../../core/device.ts";
 import { maskedOf } from "../../core/text/mask.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
 import { unacknowledgedMax } from "../../core/redelivery-key.ts";
-import { hashOf } from "../../core/token.ts";
 import type { Authenticate, Mapped, OwnerOf, Proof, StatusTopic, StillProves } from "../../core/source.ts";
 import { admit, certificateOf, isBareToken, mayUse } from "./access.ts";
 import { type BrokerClients, createBrokerClients, remoteOf } from "./clients.ts";
 import { BrokerMessage, bytesOf, type Gate } from "./intake.ts";
 import type { BrokerSettings } from "./settings.ts";
 import { createBrokerStore } from "./store.ts";
+import { NotOwnTopic, shownTopic } from "./words.ts";
 
 /** How long a subscriber may take to take what it is sent. */
 export const drainMs = 5000;
@@ -74,21 +74,6 @@ export interface BrokerRules extends Pick<BrokerClients, "recheck" | "connection
   unsubscribed(client: Client, filters: readonly string[]): void;
   close(): void;
 }
-
-/** The topic is no part of the message: the same text is logged once in a while, whatever a client sends. */
-export class NotOwnTopic extends Error {
-  readonly topic: string;
-
-  /** @param tokenHash of what the device proved itself with: some name their topics by it */
-  constructor(topic: string, tokenHash: string | null = null) {
-    super("PUBLISH refused: not the device's own topic");
-    const levels = topic.split("/", topicLevelsShown);
-    const shown = levels.map((level) => (tokenHash !== null && hashOf(level) === tokenHash ? "***" : level));
-    this.topic = shown.join("/").slice(0, topicCharsShown);
-  }
-}
-const topicCharsShown = 200;
-const topicLevelsShown = 20;
 
 export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRules {
   const { settings, clock, authenticate, ownerOf, withoutTokens, warn, welcome, mapped } = options;
@@ -205,17 +190,25 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
       gate.take(message);
     },
     authorizeSubscribe(client, subscription, done) {
-      const own = clients.ownTopic(client);
-      const isStatus = subscription.topic === statusTopic?.topic;
-      const isAllowed = isStatus || (own !== null && mayUse(own, subscription.topic));
-      if (own === null && !isStatus)
-        warn({ remote: addressOf(client) }, "SUBSCRIBE refused: the client did not prove itself at CONNECT");
-      if (!isAllowed || !clients.subscribe(client, subscription.topic, subscriptionsPerClientMax))
-        return done(null, null);
-      return done(null, subscription);
+      const why = whyNoSubscription(client, subscription.topic);
+      if (why === undefined) return done(null, subscription);
+      const topic = shownTopic(subscription.topic, clients.speaker(client)?.tokenHash);
+      warn({ remote: addressOf(client), topic }, `SUBSCRIBE refused: ${why}`);
+      return done(null, null);
     },
     authorizeForward: (client, packet) => (mayReach(client) ? packet : null),
   };
+
+  /** undefined: it has it from now on. */
+  function whyNoSubscription(client: Client, filter: string): string | undefined {
+    const own = clients.ownTopic(client);
+    if (filter !== statusTopic?.topic) {
+      if (own === null) return "the client did not prove itself at CONNECT";
+      if (!mayUse(own, filter)) return "not the device's own topic";
+    }
+    const isRoom = clients.subscribe(client, filter, subscriptionsPerClientMax);
+    return isRoom ? undefined : `the client has ${subscriptionsPerClientMax} already`;
+  }
 
   /** Once per subscriber. */
   function mayReach({ conn }: Client): boolean {

@@ -2,6 +2,7 @@
  * Why a client of the embedded broker did not get as far as CONNECT, or had to go later, in words for the operator who looks for it: OpenSSL's, and those of aedes
  * and its parser, are for who programs with them.
  */
+import { hashOf } from "../../core/token.ts";
 
 /** The alert of a client that does not trust us comes, in TLS 1.3, as a packet of a length that is not understood. */
 const untrusting = /UNKNOWN_CA|CERTIFICATE|BAD_PACKET_LENGTH/;
@@ -32,4 +33,23 @@ export function whyNoConnect({ message }: Error): string {
 export function whyGone({ message }: Error): string | undefined {
   if (message === "connection closed") return undefined;
   return message === "drain timeout" ? "it reads nothing of what it is sent" : message;
+}
+
+/** The topic is no part of the message: the same text is logged once in a while, whatever a client sends. */
+export class NotOwnTopic extends Error {
+  readonly topic: string;
+
+  /** @param tokenHash of what the device proved itself with: some name their topics by it */
+  constructor(topic: string, tokenHash: string | null = null) {
+    super("PUBLISH refused: not the device's own topic");
+    this.topic = shownTopic(topic, tokenHash);
+  }
+}
+const topicCharsShown = 200;
+const topicLevelsShown = 20;
+
+export function shownTopic(topic: string, tokenHash: string | null = null): string {
+  const levels = topic.split("/", topicLevelsShown);
+  const shown = levels.map((level) => (tokenHash !== null && hashOf(level) === tokenHash ? "***" : level));
+  return shown.join("/").slice(0, topicCharsShown);
 }

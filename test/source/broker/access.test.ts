@@ -58,10 +58,12 @@ describe("proof of identity at CONNECT", () => {
   });
 
   test("a device that proved itself subscribes under its own topic only", async () => {
-    const { port } = await embeddedBroker({}, { authenticate });
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
     const client = await device(port, "c", login("d1"));
     const filters = [
       "tenant/acme/device/d1/#",
+      `devices/${login("d1").password}/#`,
       "tenant/acme/device/+/telemetry",
       "#",
       "tenant/acme/device/d2/x",
@@ -73,12 +75,15 @@ describe("proof of identity at CONNECT", () => {
     });
     await until("SUBACK", () => client.packets.some((packet) => packet.cmd === "suback"));
     expect(client.packets.find((packet) => packet.cmd === "suback")).toMatchObject({
-      granted: [1, 128, 128, 128],
+      granted: [1, 128, 128, 128, 128],
     });
+    const told = lines.filter(({ msg }) => msg === "SUBSCRIBE refused: not the device's own topic");
+    expect(told).toMatchObject([{ remote: "127.0.0.1", topic: "devices/***/#" }]);
   });
 
   test("a device has few subscriptions at a time, and those that it took back do not count", async () => {
-    const { port } = await embeddedBroker({}, { authenticate });
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
     const client = await device(port, "c", login("d1"));
     const granted = () =>
       client.packets.flatMap((packet) => (packet.cmd === "suback" ? (packet.granted as number[]) : []));
@@ -97,6 +102,7 @@ describe("proof of identity at CONNECT", () => {
     for (let n = 31; n <= 52; n += 1) await subscribe(n);
     expect(granted().filter((code) => code === 1)).toHaveLength(50);
     expect(granted().slice(50)).toEqual([128, 128]);
+    expect(lines.at(-1)?.msg).toBe("SUBSCRIBE refused: the client has 20 already");
   });
 
   test("a message reaches its device's subscriber, however many others subscribe to their own topics", async () => {

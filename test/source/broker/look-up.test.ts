@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { generate } from "mqtt-packet";
 import { cleanUp, embeddedBroker, endLater, returnCodeOf } from "../../kit/embedded.ts";
 import { simulatedClock } from "../../kit/clock.ts";
-import { until } from "../../kit/source.ts";
+import { recordingLog, until } from "../../kit/source.ts";
 import { connectPacket, publishPacket, wireClient } from "../../kit/wire.ts";
 
 afterEach(cleanUp);
@@ -17,7 +17,8 @@ async function lookedUp(count = 1) {
     return answer.promise;
   };
   const clock = simulatedClock();
-  const { source, intake, port } = await embeddedBroker({}, { authenticate, clock });
+  const { log, lines } = recordingLog();
+  const { source, intake, port } = await embeddedBroker({}, { authenticate, clock, log });
   const clients = [];
   for (let n = 1; n <= count; n += 1) {
     const client = await wireClient(port);
@@ -31,7 +32,7 @@ async function lookedUp(count = 1) {
   }
   const heard = () => intake.messages.map(({ payload }) => Buffer.from(payload).toString());
   const connections = () => Number(/(\d+) connection/.exec(source.status().detail)?.[1]);
-  return { answers, clock, clients, heard, connections };
+  return { answers, clock, clients, heard, connections, lines };
 }
 type Answer = PromiseWithResolvers<boolean>;
 
@@ -52,10 +53,11 @@ test.each<[string, number, (answer: Answer) => void]>([
 });
 
 test("the look-up never ends: it is gone after a time", async () => {
-  const { clock, clients, heard, connections } = await lookedUp();
+  const { clock, clients, heard, connections, lines } = await lookedUp();
   await clock.pass(12_000);
   await until("it is gone", () => connections() === 0 && clients.every(({ closed }) => closed()));
   expect(heard()).toEqual([]);
+  expect(lines.map(({ msg }) => msg).join("\n")).not.toContain("no CONNECT");
 });
 
 test.each([true, false])(
