@@ -152,7 +152,9 @@ export function openConnection(spec: ConnectionSpec): Connection {
     if (copies > 0) spec.takenOnce(copies);
   };
   client.on("error", end);
-  client.on("disconnect", (packet) => end(new BrokerReason(packet.reasonCode ?? 0)));
+  client.on("disconnect", ({ reasonCode, properties }) =>
+    end(new BrokerReason(reasonCode ?? 0, properties?.reasonString)),
+  );
   client.on("close", () => end(new Closed(answered)));
   client.on("connect", ({ sessionPresent, properties: server }) => {
     answered = true;

@@ -13,12 +13,16 @@ import type { Subscribed } from "./subscribe.ts";
 /** A connection that ended with a reason code from the broker. */
 export class BrokerReason extends Error {
   readonly code: number;
+  /** Its own words, if it gave some (MQTT 5 §3.14.2.2.3). */
+  readonly said: string;
 
-  constructor(code: number) {
+  constructor(code: number, said = "") {
     super(`reason code ${code}`);
     this.code = code;
+    this.said = said.slice(0, saidCharsMax);
   }
 }
+const saidCharsMax = 200;
 
 /** The connection was closed without a word; `answered`: after the broker had accepted CONNECT. */
 export class Closed extends Error {
@@ -58,11 +62,15 @@ const reasonTexts: Readonly<Record<number, string>> = {
   147: "says that the Receive Maximum was exceeded",
   [tooLarge]: "says that a packet was too large",
   151: "says that a quota is exceeded",
+  152: "was told by an administrator to disconnect us",
   [noRetained]: "keeps no retained messages, which STATUS_TOPIC needs: unset it",
   [noQos1]: "takes no message of QoS 1, of which STATUS_TOPIC's last will is: unset it",
   156: "asks us to use another server",
   157: "asks us to use another server",
+  158: "has no shared subscriptions: unset MQTT_SHARE_GROUP",
   159: "says that we connect too often",
+  160: "ends connections that have lasted for so long",
+  162: "lets nobody subscribe with + or #: name whole topics in MQTT_TOPIC",
 };
 
 const untrustedText = "has a certificate that no CA we trust has signed: set MQTT_TLS_CA to its CA";
@@ -91,8 +99,10 @@ const systemErrors: Readonly<Record<string, string>> = {
 export function describeFailure(error: unknown, place: string): string {
   if (error instanceof Closed) return `${place} closed the connection${error.answered ? "" : unansweredText}`;
   const code = codeOf(error);
-  if (typeof code === "number")
-    return `${place} ${reasonTexts[code] ?? `ended the connection with reason code ${code}`}`;
+  if (typeof code === "number") {
+    const said = error instanceof BrokerReason && error.said !== "" ? ` (${explain(error.said)})` : "";
+    return `${place} ${reasonTexts[code] ?? `ended the connection with reason code ${code}`}${said}`;
+  }
   const known = code === undefined ? undefined : systemErrors[code];
   // An error of ours, so that a lack of descriptors is named, which Bun takes for a refusal.
   if (known !== undefined) return explain(new Error(`${place} ${known}`));

@@ -190,6 +190,11 @@ test("a broker that says why it ends the connection, or refuses the subscription
   broker.send({ cmd: "disconnect", reasonCode: 142 });
   await until("the reason", () => source.status().detail.includes("another client with the same id"));
 
+  const other = await connected();
+  const reasonString = "listener is being reloaded";
+  other.broker.send({ cmd: "disconnect", reasonCode: 152, properties: { reasonString } });
+  await until("its words", () => other.source.status().detail.includes("(listener is being reloaded)"));
+
   const refused = await connected({ granted: 135 });
   expect(refused.source.status()).toMatchObject({ connected: false });
   expect(refused.source.status().detail).toContain("refuses to subscribe us to tenant/+/device/+/+");

@@ -26,6 +26,8 @@ describe("describeFailure", () => {
     ["a quota is exceeded", coded(151)],
     ["STATUS_TOPIC", coded(154)],
     ["STATUS_TOPIC", coded(155)],
+    ["unset MQTT_SHARE_GROUP", new BrokerReason(158)],
+    ["ended the connection with reason code 199 (why)", new BrokerReason(199, "why")],
     ["ended the connection with reason code 199", coded(199)],
     ["a firewall drops what is sent", new Error("connack timeout")],
     [
