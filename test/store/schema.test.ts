@@ -117,6 +117,16 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await theirs.close();
   });
 
+  test("a view over the devices that a site has is used as it is: migrate completes the rest, and the watch says that changes are not told", async () => {
+    await run(`create table things (tenant_id text, device_id text, site_id text, status text, provision_token_hash text);
+      create view device_registry as select * from things`);
+    expect(await migratePostgres(db)).toContain("created table raw_events");
+    expect(await migratePostgres(db)).toEqual([]);
+    expect(await names()).toEqual([...all.filter((name) => name !== "device_registry"), "things"].sort());
+    const untold = expect.stringContaining("a view or a foreign table, which tells no change");
+    expect(await inspectPostgres(db)).toMatchObject({ missingTables: [], untold, findsTokens: true });
+  });
+
   test("a server that is too old is told by its version, and nothing is made there", async () => {
     await run(`create function current_setting(name text) returns text language sql
       as $$ select case name when 'server_version_num' then '100023' else pg_catalog.current_setting(name) end $$`);

@@ -154,6 +154,8 @@ export const whyUntold = `${watched} select case
       then 'a subscription of pglogical may fill device_registry or app_settings, which tells no change'
     when current_setting('session_replication_role') = 'replica'
       then 'session_replication_role is replica for the role of DATABASE_URL, so what it changes is not told: reset that'
+    when exists (select from pg_class where oid in (to_regclass('device_registry'), to_regclass('app_settings')) and relkind not in ('r', 'p'))
+      then 'device_registry or app_settings is a view or a foreign table, which tells no change'
     when (select count(*) from pg_trigger
         where tgname like 'sluice\\_%' and tgenabled in ('O', 'A') and tgrelid in (select oid from watched))
         < ${triggers.length} + ${onDevices.length} * (select count(*) from partitions)
