@@ -109,6 +109,8 @@ describe.skipIf(why !== "")(why === "" ? "InfluxDB 1" : `InfluxDB 1 (skipped: ${
     expect(await influx.deliver(batch)).toEqual({ delivered: 4, ignored: 0, refused: 1 });
     expect(influx.refused.get(3)).toContain("already exists as type float");
     expect(await rows(database)).toHaveLength(5);
+    // The whole batch, of which all but one line are stored; that line; the others.
+    expect(influx.sink.stats?.()).toMatchObject({ writes_ok: 2, writes_err: 1 });
   });
 
   test("what is beyond the retention period is refused in the server's words, all at once", async () => {

@@ -79,7 +79,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
     try {
       const bytes = lines === made.fits ? made.body.bytes() : new TextEncoder().encode(bodyOf(lines));
       const verdict = await target.post(database, bytes, delivery.signal);
-      tally.answered(verdict);
+      tally.answered(verdict, lines.length);
       if (verdict.kind === "stored") pace.taken(lines.length);
       else if (verdict.kind === "away" && verdict.slow) pace.tooMuch(lines.length);
       return verdict;

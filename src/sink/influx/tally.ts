@@ -9,8 +9,8 @@ import type { Verdict } from "./answer.ts";
 export interface Tally {
   /** A delivery begins. @returns to be called at its end with the error, or null */
   begin(database: string, entries: readonly Entry[]): (error: unknown) => void;
-  /** A request was answered. */
-  answered(verdict: Verdict): void;
+  /** A request of so many lines was answered. */
+  answered(verdict: Verdict, lines: number): void;
   /** A request got no answer. */
   failed(): void;
   refused(): void;
@@ -47,8 +47,8 @@ export function createTally(): Tally {
           parked.set(database, { lines, why: explain(error) });
       };
     },
-    answered(verdict) {
-      if (verdict.kind === "stored" || (verdict.kind === "lines" && verdict.othersStored)) writesOk += 1;
+    answered(verdict, lines) {
+      if (storesSome(verdict, lines)) writesOk += 1;
       else writesErr += 1;
       if ("why" in verdict) lastError = verdict.why;
     },
@@ -75,4 +75,10 @@ export function createTally(): Tally {
       };
     },
   };
+}
+
+function storesSome(verdict: Verdict, lines: number): boolean {
+  if (verdict.kind === "lines") return verdict.othersStored && verdict.refused.size < lines;
+  if (verdict.kind === "some") return verdict.othersStored && (verdict.dropped ?? 0) < lines;
+  return verdict.kind === "stored";
 }
