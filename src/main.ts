@@ -10,7 +10,7 @@ import { isatty } from "node:tty";
 import { execute } from "./cli/index.ts";
 import type { Process } from "./cli/command.ts";
 import { beginWithSettings } from "./cli/engine-settings.ts";
-import { goPastProxies } from "./cli/past-proxies.ts";
+import { goPastProxies } from "./core/net/proxies.ts";
 import { toStandardError, toStandardOutput } from "./cli/output.ts";
 import { unreadableWord } from "./cli/unreadable.ts";
 import { logForm } from "./core/log/form.ts";

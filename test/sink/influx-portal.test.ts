@@ -4,6 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { systemClock } from "../../src/core/clock.ts";
+import { goPastProxies } from "../../src/core/net/proxies.ts";
 import { Outage } from "../../src/core/outage.ts";
 import { suspicionIn } from "../../src/sink/influx/suspects.ts";
 import { event, events } from "../contract/entries.ts";
@@ -218,6 +220,22 @@ test("a token that version 3 refuses at first makes no dead letter of a text wit
   await influx.deliver(ofTwoLines).catch(() => {});
   server.set({ token: "wrong" });
   expect(await influx.deliver(ofTwoLines)).toEqual(all);
+});
+
+test("of a proxy that the environment names it is said that InfluxDB is asked through it", async () => {
+  const refuse = () => Promise.reject(Object.assign(new Error("refused"), { code: "ECONNREFUSED" }));
+  const wantsLogin = () => Promise.resolve(new Response(null, { status: 407 }));
+  goPastProxies({ HTTP_PROXY: "http://proxy.example:3128" });
+  ends.push(() => goPastProxies({}));
+  for (const [answer, words] of [
+    [refuse, "InfluxDB at http://influx.example:8086 through the proxy that HTTP_PROXY names: refused"],
+    [wantsLogin, "HTTP 407 (a proxy wants a login: HTTP_PROXY"],
+  ] as const) {
+    const influx = openInflux({ url: "http://influx.example:8086" }, systemClock, answer);
+    ends.push(() => influx.dispose());
+    const error: unknown = await influx.deliver(events(1, 2)).catch((reason: unknown) => reason);
+    expect(String(error)).toContain(words);
+  }
 });
 
 test("a proxy's 403 is not laid on the token", async () => {

@@ -157,11 +157,15 @@ export function isOwnRefusal({ text }: InfluxAnswer): boolean {
   return isObject(body) && ("error" in body || "code" in body);
 }
 
+export const proxyLoginHint =
+  " (a proxy wants a login: HTTP_PROXY or HTTPS_PROXY of the environment may be http://user:password@host:port)";
+
 const proxyHint = " (not InfluxDB's words: ask who runs the proxy or firewall before it)";
 
 function hintFor(status: number, words: string): string {
   if (isOfOrganization(words)) return " (set INFLUXDB_ORG to the organization's name or id)";
   if (status === 401) return " (check INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD)";
+  if (status === 407) return proxyLoginHint;
   if (status === 403) return " (INFLUXDB_TOKEN may not write to this database)";
   if (status < 400) return " (not InfluxDB's answer: check INFLUXDB_URL)";
   if (status === 404 && isOfMissing(words)) return " (create it, or set INFLUX_RETENTION to have it created)";

@@ -10,7 +10,7 @@
  * they are an alarm.
  */
 import { Outage } from "../../core/outage.ts";
-import { isBusy, isOwnRefusal, saidIn } from "./answer.ts";
+import { isBusy, isOwnRefusal, proxyLoginHint, saidIn } from "./answer.ts";
 import type { Http, InfluxAnswer } from "./http.ts";
 
 export type ApiKind = "v3" | "v2" | "v1" | "questdb" | "victoriametrics";
@@ -117,6 +117,11 @@ export async function detect(http: Http, credentials: Credentials): Promise<Api>
   const { api, answer } = await probe(http, credentials);
   const { status } = answer;
   if (api === null && isBusy(status)) throw away(answer);
+  if (api === null && status === 407)
+    throw new Outage(`what answers at INFLUXDB_URL says ${saidIn(answer)}${proxyLoginHint}`, {
+      retryAfterMs: 30_000,
+      alarm: true,
+    });
   if (api === null)
     throw new Outage(
       `what answers at INFLUXDB_URL (HTTP ${status} to /ping) does not say that it is InfluxDB: correct the ${isRefusal(status) ? "credentials or the URL" : "host and port"}, or if it is a proxy before InfluxDB or a Telegraf in its place, set INFLUXDB_API`,

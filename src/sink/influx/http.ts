@@ -3,6 +3,7 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import { explain } from "../../core/log/log.ts";
+import { proxyVariable } from "../../core/net/proxies.ts";
 import { Outage } from "../../core/outage.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -40,7 +41,10 @@ interface Options {
 }
 
 /** What a trouble names, whether there was an answer or not. */
-export const placeOf = (base: string) => `InfluxDB at ${base}`;
+export function placeOf(base: string): string {
+  const variable = proxyVariable(base);
+  return `InfluxDB at ${base}${variable === undefined ? "" : ` through the proxy that ${variable} names`}`;
+}
 
 /** Longer answers are cut. One that lists every line of a full batch as refused fits. */
 const answerBytesMax = 8_000_000;
