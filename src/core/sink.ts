@@ -158,7 +158,7 @@ export interface SinkParts<V> {
   /** Where it may keep a file of its own. */
   readonly dataDir: string;
   /** What this gateway still has, for a downstream system that lost its memory, and how far a sink had taken it. */
-  readonly held: HeldEntries & { cursorOf(sink: string): Pick<Cursor, "seq"> };
+  readonly held: HeldEntries & { cursorOf(sink: string): Pick<Cursor, "seq" | "detours"> };
   readonly events: EventTable;
   readonly clock: Clock;
   readonly log: Log;

@@ -13,7 +13,7 @@ import { Outage } from "../../src/core/outage.ts";
 import type { Setting, Values } from "../../src/core/settings.ts";
 import { influxSettings } from "../../src/sink/influx/settings.ts";
 import { openInfluxSink, type InfluxOptions } from "../../src/sink/influx/sink.ts";
-import type { Outcome, Sink } from "../../src/core/sink.ts";
+import { type Cursor, noDetours, type Outcome, type Sink, type SinkParts } from "../../src/core/sink.ts";
 import { delivery } from "../contract/entries.ts";
 
 type InfluxValues = Values<typeof influxSettings>;
@@ -28,6 +28,13 @@ function influxValues(changed: Partial<InfluxValues>): InfluxValues {
   return { ...(Object.fromEntries(defaults) as InfluxValues), ...changed };
 }
 
+interface SpoolAtStart {
+  readonly kept: readonly Entry[];
+  readonly known: Pick<Cursor, "seq" | "detours">;
+}
+
+const nothingKnown: SpoolAtStart = { kept: [], known: { seq: 0, detours: noDetours } };
+
 export interface TestSink {
   readonly sink: Sink;
   readonly dataDir: string;
@@ -37,8 +44,8 @@ export interface TestSink {
   persist(entries: readonly Entry[]): Promise<number>;
   /** seq → why. */
   readonly refused: Map<number, string>;
-  /** A sink as it is after a restart of the gateway. */
-  restart(): Promise<void>;
+  /** A sink as it is after a restart of the gateway; `spool`: what that has and knows, in general nothing. */
+  restart(spool?: SpoolAtStart): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -49,7 +56,14 @@ export function openInflux(
 ): TestSink {
   const dataDir = mkdtempSync(join(tmpdir(), "sluice-influx-"));
   const settings = influxValues({ timeoutMs: 5_000, ...changed });
-  const make = () => openInfluxSink({ settings, clock, log: silentLog, dataDir, ...(fetch && { fetch }) });
+  let { known, kept } = nothingKnown;
+  const held: SinkParts<unknown>["held"] = {
+    head: 0,
+    read: (from) => kept.filter(({ seq }) => seq >= from),
+    cursorOf: () => known,
+  };
+  const make = () =>
+    openInfluxSink({ settings, clock, log: silentLog, dataDir, held, ...(fetch && { fetch }) });
   const refused = new Map<number, string>();
   let sink = make();
 
@@ -79,8 +93,9 @@ export function openInflux(
         }
       }
     },
-    async restart() {
+    async restart(spool = nothingKnown) {
       await sink.close();
+      ({ known, kept } = spool);
       sink = make();
     },
     async dispose() {

@@ -5,7 +5,7 @@ import { systemClock, type Clock } from "../../src/core/clock.ts";
 import type { Entry, Event } from "../../src/core/entry.ts";
 import { type Log, silentLog } from "../../src/core/log/log.ts";
 import type { Setting } from "../../src/core/settings.ts";
-import type { Sink, SinkParts } from "../../src/core/sink.ts";
+import { noDetours, type Sink, type SinkParts } from "../../src/core/sink.ts";
 import { nothingKept } from "./sink.ts";
 import { redisSettings, type RedisValues } from "../../src/redis/redis-settings.ts";
 import { openRedisSink } from "../../src/sink/redis/sink.ts";
@@ -37,7 +37,7 @@ export function startRedisSink(changed: Partial<RedisValues>, given: Given = {})
     held: {
       head: held.at(-1)?.seq ?? 0,
       read: (seq) => held.filter((entry) => entry.seq >= seq),
-      cursorOf: () => ({ seq: cursor }),
+      cursorOf: () => ({ seq: cursor, detours: noDetours }),
     },
     events: {
       ...nothingKept.events,

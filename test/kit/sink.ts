@@ -1,6 +1,6 @@
 /** A sink in memory that a test controls: it can fail, hang, refuse or ignore, as a whole or per lane. */
 import type { Entry } from "../../src/core/entry.ts";
-import type { Delivery, Outcome, Sink, SinkParts } from "../../src/core/sink.ts";
+import { noDetours, type Delivery, type Outcome, type Sink, type SinkParts } from "../../src/core/sink.ts";
 
 /** What a lane does with a batch; "hang" answers when the test calls `release`, or rejects when it is aborted. */
 export type Conduct = "take" | "hang" | "hang for ever" | Error;
@@ -93,7 +93,7 @@ export function byTenant(entry: Entry): string | null {
 
 /** Neither a spool nor tables, for a sink that never has to be filled again. */
 export const nothingKept: Pick<SinkParts<unknown>, "held" | "events"> = {
-  held: { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) },
+  held: { head: 0, read: () => [], cursorOf: () => ({ seq: 0, detours: noDetours }) },
   events: {
     async *recent() {},
     indexed: () => Promise.resolve(undefined),

@@ -12,6 +12,7 @@ import { emptyRecord, spoolKit } from "../kit/spool.ts";
 import { until } from "../kit/until.ts";
 import { startInflux3, type Influx3, type Influx3Options } from "../kit/influx3.ts";
 import { openInflux, outage, type TestSink } from "../kit/influxsink.ts";
+import { noDetours } from "../../src/core/sink.ts";
 import { influxMistakes, influxSettings } from "../../src/sink/influx/settings.ts";
 import { settingsOf } from "../kit/source.ts";
 
@@ -639,6 +640,29 @@ describe("two readings of one device at the same time", () => {
     expect(await influx.persist(batch)).toBe(2);
     expect(server.writes[1]?.write.body).toBe(server.writes[0]?.write.body ?? "");
     expect(points(server)).toHaveLength(3);
+  });
+
+  test("a start knows those that the spool still has of before: the next takes no place, and what comes again after a kill has its own", async () => {
+    const { server, influx } = await start();
+    const readings = [1, 2, 3, 4].map((seq) => reading(seq, { v: seq }, at));
+    await influx.deliver(readings.slice(0, 3));
+    await influx.restart({ kept: readings.slice(0, 3), known: { seq: 1, detours: noDetours } });
+    expect(await influx.deliver(readings.slice(1))).toEqual(all(3));
+    expect(points(server)).toHaveLength(4);
+    expect(points(server).map(({ fields }) => fields.get("v"))).toMatchObject(
+      [1, 2, 3, 4].map((value) => ({ value })),
+    );
+  });
+
+  test("a start also knows those of a lane that lags, and only what that has delivered", async () => {
+    const { server, influx } = await start();
+    const [first, second] = [reading(1, { v: 1 }, at), reading(2, { v: 2 }, at)];
+    const others = [3, 4, 5, 6, 7].map((seq) => reading(seq, { v: seq }, { eventMs: at.eventMs + seq }));
+    await influx.deliver([first]);
+    const detours = new Map([["telemetry_acme", { seq: 2, waiting: 6 }]]);
+    await influx.restart({ kept: [first, second, ...others], known: { seq: 7, detours } });
+    await influx.deliver([second, ...others]);
+    expect(points(server)).toHaveLength(7);
   });
 
   test("the same reading twice is one point and no collision", async () => {

@@ -18,6 +18,7 @@ import type { CertificateEnd } from "../../core/net/pem.ts";
 import { probePort } from "../../core/net/probe-port.ts";
 import { systemClock } from "../../core/clock.ts";
 import { valuesOf } from "../../core/kind.ts";
+import { noDetours } from "../../core/sink.ts";
 import { silentLog } from "../../core/log/log.ts";
 import { openStore, storeNameOf, whyNotHere } from "../../store/open-store.ts";
 import { localFile } from "../../store/sqlite/local-file.ts";
@@ -53,7 +54,7 @@ export function createProbes(config: Config): Probes {
     storeNameOf(postgres) === "local"
       ? undefined
       : openStore({ dataDir, gatewayId, postgres, log: silentLog, spool: historyIn(dataDir) });
-  const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0 }) };
+  const nothing = { head: 0, read: () => [], cursorOf: () => ({ seq: 0, detours: noDetours }) };
   const parts = { dataDir, gatewayId, held: nothing, events: store?.events ?? noEvents };
   const sinks = openSinks(config, { ...parts, clock: systemClock, log: silentLog });
   return {

@@ -4,7 +4,7 @@
  * later reading is moved by steps of 1 ns (or the least that the server keeps), unless it has none of the fields of those before.
  *
  * A shift is fixed when it is given and remembered until its entry is settled (`Shifts`), so that a retry sends the same
- * bytes. The window is in memory: after a restart it is empty, and a pair with the restart between is not noticed.
+ * bytes. The window is in memory: at a start it is filled from what the spool still has (remember.ts).
  * Rejected alternative: a sequence number as a tag, which would make a series of every message.
  */
 import { later, moved, type Line, type Made, type Time } from "./line.ts";

@@ -7,18 +7,21 @@
 import type { Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { bodyOf, type Line } from "./line.ts";
-import type { Delivery, Outcome, Refusal } from "../../core/sink.ts";
+import type { Delivery, Outcome, Refusal, SinkParts } from "../../core/sink.ts";
 import type { Verdict } from "./answer.ts";
-import { grammarOf } from "./grammar.ts";
+import { type Grammar, grammarOf } from "./grammar.ts";
 import { nameFault } from "./database.ts";
 import { NoAnswer } from "./http.ts";
 import { createLines, type Lines, type LinesOptions } from "./lines.ts";
 import type { Pace } from "../../core/pace.ts";
+import { remember } from "./remember.ts";
 import { Search, type Asking, type Fates, type Progress } from "./search.ts";
 import type { Tally } from "./tally.ts";
 import type { Target } from "./target.ts";
 
 export interface Parts extends LinesOptions {
+  readonly held: SinkParts<unknown>["held"];
+  databaseOf(entry: Entry): string | null;
   readonly target: Target;
   readonly tally: Tally;
   readonly pace: Pace;
@@ -45,9 +48,17 @@ const requestsMax = 40;
 const goOnAfterMs = 100;
 
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
-  const { target, types, tally, pace, clock, tenantTag, retentionMs } = parts;
+  const { target, types, tally, pace, clock, tenantTag, retentionMs, held, databaseOf } = parts;
   const { makeLines, reuse } = createLines(parts);
   const unfinished = new Map<string, Progress>();
+  const start = held.cursorOf("influx");
+  let remembering: Promise<void> | undefined;
+
+  /** Lines that are sent nowhere take the times that they have there. */
+  const rememberBy = (grammar: Grammar) =>
+    remember(held, start, databaseOf, (database, entries) =>
+      reuse(makeLines(entries, { ...newProgress(), database, grammar }).body),
+    );
 
   function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
     refusals.push({ entry, why });
@@ -121,6 +132,7 @@ export function createDeliver(parts: Parts): (database: string, delivery: Delive
       return;
     }
     const grammar = grammarOf(kind, proven, tenantTag);
+    await (remembering ??= rememberBy(grammar));
     const made = makeLines(unsettled(round), { ...progress, database, grammar });
     round.outcome.ignored += made.ignored;
     for (const { entry, why } of made.refused) refuse(round, entry, why);

@@ -20,7 +20,7 @@ import { createServer } from "./server.ts";
 import { fetchWith, influxMistakes, influxSettings } from "./settings.ts";
 import { createTally } from "./tally.ts";
 import type { Target } from "./target.ts";
-import { sinkKind, type Sink } from "../../core/sink.ts";
+import { sinkKind, type Sink, type SinkParts } from "../../core/sink.ts";
 
 export const influx = sinkKind({
   name: "influx",
@@ -54,6 +54,7 @@ export interface InfluxOptions {
   readonly log: Log;
   /** Where the column types are kept. */
   readonly dataDir: string;
+  readonly held: SinkParts<unknown>["held"];
   readonly fetch?: Fetch;
 }
 
@@ -68,20 +69,14 @@ const dayMs = 86_400_000;
 
 /** @throws if INFLUXDB_URL and INFLUXDB_API do not fit each other */
 export function openInfluxSink(options: InfluxOptions): Sink {
-  const { settings, clock } = options;
+  const { settings, clock, held } = options;
   const directory = directoryOf(settings);
   const target = directory === null ? server(options) : files(options, directory);
   const { databaseOf, tenantTag, types, collisions } = createEncoding(options);
   const tally = createTally();
   const pace = createPace(linesMax);
   const deliver = createDeliver({
-    target,
-    types,
-    collisions,
-    tally,
-    pace,
-    clock,
-    tenantTag,
+    ...{ target, types, collisions, tally, pace, clock, tenantTag, held, databaseOf },
     distanceMaxMs: settings.timeDistanceMaxDays * dayMs,
     retentionMs: retentionSeconds(settings.retention ?? "forever") * 1_000,
   });
