@@ -3,8 +3,9 @@
  * otherwise be full, in small steps beside the deliveries.
  *
  * A site without servers that runs out of room must choose between its oldest rows and its next reading. A gateway that is held
- * for ever with everything delivered serves nobody, so the oldest rows are removed, with a warning. Rejected alternative: a bound in
- * bytes, one more setting that an operator must get right, although the free room on the disk is known.
+ * for ever with everything delivered serves nobody, so the oldest rows are removed, with a warning. But what another program fills,
+ * as a copy or an update, may be over in a minute, and would cost months of readings: so for a while only as much goes as comes in.
+ * Rejected alternative: a bound in bytes, one more setting that an operator must get right, although the free room on the disk is known.
  */
 import type { Database } from "bun:sqlite";
 import { dirname } from "node:path";
@@ -40,6 +41,8 @@ const calmLookEveryMs = 1_000;
 const rowsMax = 2_000;
 /** Room is made as soon as less than this is free above the spool's floor. */
 const marginBytes = 33_554_432;
+/** Until the disk has been short for so long, twice as many rows go as come, since those may be larger. */
+const patienceMs = 300_000;
 /** More than may come in a second. */
 const amplyFreeBytes = 8 * marginBytes;
 /** These newest rows stay, however full the disk is: then it is not the store that fills it. */
@@ -53,6 +56,18 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
   const nowMs = () => Math.min(sinceNewest(), bounds.ageNowMs());
   let [expired, removedForRoom] = [0, 0];
   let isTold = false;
+  /** Since when the disk is short (monotonic); undefined: it is not. */
+  let shortSinceMs: number | undefined;
+  let newest = newestIds(db);
+
+  /** How many rows may go for room now. */
+  function rowsForRoom(short: boolean): number {
+    const came = newestIds(db) - newest;
+    newest += came;
+    shortSinceMs = short ? (shortSinceMs ?? clock.monoMs()) : undefined;
+    if (shortSinceMs === undefined) return 0;
+    return clock.monoMs() - shortSinceMs < patienceMs ? Math.min(rowsMax, 2 * came) : rowsMax;
+  }
 
   /** @returns whether there may soon be more to do */
   function look(): boolean {
@@ -61,7 +76,8 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     const spare = freeBytesMin > 0 ? freeBytesOn(dirname(path)) - freeBytesMin : Number.POSITIVE_INFINITY;
     const short = spare < marginBytes;
     // What was removed is room for others only once its pages are given back: rows may be large, and no more go meanwhile.
-    const gone = short && freePages(db) <= vacuumPagesMax ? makeRoom(db) : 0;
+    const forRoom = rowsForRoom(short);
+    const gone = forRoom > 0 && freePages(db) <= vacuumPagesMax ? makeRoom(db, forRoom) : 0;
     removedForRoom += gone;
     if (gone > 0 && !isTold)
       log.warn({ path }, "the disk is nearly full: the oldest rows of the local store go");
@@ -115,15 +131,21 @@ function expire(db: Database, beforeMs: number): number {
   return removed;
 }
 
+/** Grows by one with each row. */
+function newestIds(db: Database): number {
+  const ids = events.map((table) => `coalesce((SELECT max(id) FROM ${table}), 0)`);
+  return db.query<{ n: number }, []>(`SELECT ${ids.join(" + ")} AS n`).get()?.n ?? 0;
+}
+
 /** The oldest rows of the larger table, and never the newest thousand. */
-function makeRoom(db: Database): number {
+function makeRoom(db: Database, count: number): number {
   const sizes = events.map((table) => {
     const row = db.query<{ n: number | null }, []>(`SELECT max(id) - min(id) + 1 AS n FROM ${table}`).get();
     return { table, rows: row?.n ?? 0 };
   });
   const [largest] = sizes.sort((a, b) => b.rows - a.rows);
   if (!largest || largest.rows <= rowsKeptMin) return 0;
-  return removeOldest(db, largest.table, Math.min(rowsMax, largest.rows - rowsKeptMin));
+  return removeOldest(db, largest.table, Math.min(count, largest.rows - rowsKeptMin));
 }
 
 /** Ids ascend with the time of arrival. @param before ISO 8601; absent: whatever their time */
