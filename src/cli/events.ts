@@ -39,8 +39,12 @@ export const events = command({
       if (json) context.stdout(jsonLine({ event, ...Object(data) }));
       else if (event === "entry") context.stdout(lineOf(entry.parse(data)));
       else if (event === "not_shown") context.stderr(`${notShown.parse(data).entries} more in this second\n`);
-      if (event === "entry" && ++seen === count) break;
+      if (event === "entry" && ++seen === count) return 0;
     }
+    if (!context.signal.aborted)
+      throw new Error(
+        "the gateway ended this: it stops, its token was renewed, or who reads here did not keep up",
+      );
     return 0;
   },
 });

@@ -127,5 +127,6 @@ function whyNoSetting(name: string): string {
 /** Masks odd names: the line may be a secret that lost its name. */
 function whyNoName(name: string): string {
   if (name.startsWith(byteOrderMark)) return markWords;
+  if (/^export\s+\w+$/.test(name)) return "export is a word of the shell, leave it out";
   return `${/^[\w.-]{1,40}$/.test(name) ? name : "what stands before ="} is not a name`;
 }

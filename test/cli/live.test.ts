@@ -16,7 +16,8 @@ afterEach(stopAll);
 
 function sluice(...words: string[]) {
   const said = { out: "", err: "" };
-  const code = execute([...words, "--gateway", `http://${running.gateway.httpAddress()}`], {
+  const here = `http://${running.gateway.httpAddress()}`;
+  const code = execute(words.includes("--gateway") ? words : [...words, "--gateway", here], {
     env: {},
     stdout: (text) => void (said.out += text),
     stderr: (text) => void (said.err += text),
@@ -123,6 +124,17 @@ test("events: as JSON with the sinks, and an end by count", async () => {
   await say(telemetry("d1", 2));
   expect(await code).toBe(0);
   expect(JSON.parse(said.out.split("\n")[0] ?? "")).toMatchObject({ event: "entry", verdict: "accepted" });
+});
+
+test("events: if the gateway ends the stream the work is not done", async () => {
+  using gateway = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => new Response(": alive\n\n", { headers: { "content-type": "text/event-stream" } }),
+  });
+  const { said, code } = sluice("events", "--gateway", gateway.url.origin);
+  expect([await code, said.out]).toEqual([1, ""]);
+  expect(said.err).toContain("error: the gateway ended this: it stops");
 });
 
 test("events: an invalid device is a usage error", async () => {

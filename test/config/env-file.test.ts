@@ -40,7 +40,7 @@ test("what systemd ignores silently is reported, without the secret that may sta
   const { values, remarks } = parseEnvFile("export A=1\nhunter2 hunter2\n\nB=2\n=3\ns3cret/+ =x");
   expect([...values]).toEqual([["B", "2"]]);
   expect(remarks).toEqual([
-    "line 1: what stands before = is not a name: ignored, as systemd does",
+    "line 1: export is a word of the shell, leave it out: ignored, as systemd does",
     "line 2: it has no =: ignored, as systemd does",
     "line 5: what stands before = is not a name: ignored, as systemd does",
     "line 6: what stands before = is not a name: ignored, as systemd does",
