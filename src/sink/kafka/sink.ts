@@ -23,8 +23,9 @@ import {
 import { createTurns } from "../../core/turns.ts";
 import { asOutage } from "../../kafka/error.ts";
 import { kafkaMistakes, kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { mustBeInSync, mustBeLedWhole } from "../../kafka/leaderless.ts";
+import { leaderlessWords, mustBeInSync, mustBeLedWhole } from "../../kafka/leaderless.ts";
 import { inPace } from "../../kafka/paced.ts";
+import { byReach } from "../../kafka/reach.ts";
 import { provedTopics, provedTransaction } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { createKeptPosition } from "./kept.ts";
@@ -252,6 +253,9 @@ async function probe(settings: KafkaSettings, names: Names, clock: Clock): Promi
     try {
       const { topics } = await wire.topics(names.topics);
       mustBeLedWhole(topics);
+      const all = topics.flatMap((topic) => topic.leaders.map((_, index) => ({ topic, index })));
+      const { unreached } = await byReach(wire, all);
+      if (unreached.length > 0) throw new Outage(`Kafka: ${leaderlessWords(unreached)}`);
       await provedTransaction(wire, names.transactionalId, names.group);
       provedTopics(topics, "write");
       provedTopics(topics.slice(0, 1), "read");

@@ -1,21 +1,13 @@
 /** What can be read now: the topics as they are, the partitions whose leader answers, and those that have to wait. */
 import { systemClock } from "../../core/clock.ts";
-import { explain } from "../../core/log/log.ts";
-import { KafkaError, whyUnread } from "../../kafka/error.ts";
+import { whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, nothingReadWords, type NamedPartition } from "../../kafka/leaderless.ts";
+import { byReach, type TopicPartition } from "../../kafka/reach.ts";
 import type { Wire } from "../../kafka/requests.ts";
 import { provedGroup } from "../../kafka/rights.ts";
 import { connectWire } from "../../kafka/wire.ts";
-import {
-  byLeader,
-  leadersOf,
-  named,
-  readableTopics,
-  readWords,
-  topicNames,
-  type TopicPartition,
-} from "./topics.ts";
+import { byLeader, leadersOf, readableTopics, readWords, topicNames } from "./topics.ts";
 
 interface Look {
   readonly led: readonly TopicPartition[];
@@ -30,38 +22,12 @@ interface Look {
 export async function look(at: Wire, settings: KafkaSettings, names: readonly string[]): Promise<Look> {
   const { topics } = await readableTopics(at, names);
   const { led: all, leaderless } = byLeader(settings, topics);
-  const { led, unreached, nodes } = await byReach(at, all);
+  // A connection that cannot be made would end those to the others.
+  const { reached: led, unreached, nodes } = await byReach(at, all);
   const unread = [...leaderless, ...unreached];
   const words = readWords(settings, topics);
   if (led.length === 0) throw new Error(nothingReadWords(words, unread));
   return { led, unread, words, picture: JSON.stringify([leadersOf(settings, topics), nodes]) };
-}
-
-/** Each leader is asked for something: a connection that cannot be made would end those to the others. */
-async function byReach(at: Wire, all: readonly TopicPartition[]) {
-  const byNode = Map.groupBy(all, ({ topic, index }) => topic.leaders[index] ?? -1);
-  const ask = async ([node, of]: [number, TopicPartition[]]) => {
-    const why = await whyUnreached(at, node, of[0]);
-    return { node, of, why };
-  };
-  const asked = await Promise.all([...byNode].map(ask));
-  return {
-    led: asked.flatMap(({ of, why }) => (why === undefined ? of : [])),
-    unreached: asked.flatMap(({ of, why }) =>
-      why === undefined ? [] : of.map((each) => ({ ...named(each), why })),
-    ),
-    nodes: asked.flatMap(({ node, why }) => (why === undefined ? [] : [node])).sort((a, b) => a - b),
-  };
-}
-
-async function whyUnreached(at: Wire, node: number, first?: TopicPartition): Promise<string | undefined> {
-  try {
-    if (first) await at.logEnd(node, first.topic.name, first.index, "latest");
-    return undefined;
-  } catch (error) {
-    // What is wrong with the partition the fetch tells.
-    return error instanceof KafkaError ? undefined : explain(error);
-  }
 }
 
 /** For `check`. */

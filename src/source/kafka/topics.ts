@@ -1,6 +1,7 @@
 /** Which topics are read, and whether they can be. */
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
-import { isLed, type NamedPartition } from "../../kafka/leaderless.ts";
+import { isLed } from "../../kafka/leaderless.ts";
+import { named, type TopicPartition } from "../../kafka/reach.ts";
 import type { Topic, Topics, Wire } from "../../kafka/requests.ts";
 import { provedTopics } from "../../kafka/rights.ts";
 import { counted } from "../../core/text/readable.ts";
@@ -25,11 +26,6 @@ function ownPartitions({ sourcePartitions }: KafkaSettings, { leaders }: Topic):
   return leaders.map((_, index) => index).filter((index) => own?.includes(index) ?? true);
 }
 
-export interface TopicPartition {
-  readonly topic: Topic;
-  readonly index: number;
-}
-
 /** What this gateway reads, and what nobody can read now, as while the one broker that has it is away. */
 export function byLeader(settings: KafkaSettings, topics: readonly Topic[]) {
   const all = topics.flatMap((topic) => ownPartitions(settings, topic).map((index) => ({ topic, index })));
@@ -37,8 +33,6 @@ export function byLeader(settings: KafkaSettings, topics: readonly Topic[]) {
   const leaderless = all.filter((each) => !hasLeader(each));
   return { led: all.filter(hasLeader), leaderless: leaderless.map(named) };
 }
-
-export const named = ({ topic, index }: TopicPartition): NamedPartition => ({ topic: topic.name, index });
 
 /** Another word: the partitions or their leaders are others. */
 export function leadersOf(settings: KafkaSettings, topics: readonly Topic[]): string {

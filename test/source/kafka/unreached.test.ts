@@ -6,6 +6,7 @@ import { connectWire } from "../../../src/kafka/wire.ts";
 import { probe } from "../../../src/source/kafka/look.ts";
 import { type Kafka, startKafka } from "../../kit/kafka/broker.ts";
 import { kafkaTestable, newTopic, produceByKcat } from "../../kit/kafka/client.ts";
+import { openKafka } from "../../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
 import { freePort } from "../../kit/port.ts";
 import { type Proxy, startProxy } from "../../kit/proxy.ts";
@@ -54,6 +55,18 @@ describe.skipIf(kafkaTestable() !== "")(`a broker out of reach (${kafkaTestable(
     await proxy?.stop();
     await kafka?.stop();
   });
+
+  test("is named by the sink's check as well", async () => {
+    isHidden = true;
+    const topics = await openKafka(kafka.bootstrap, { partitions: 2 }, `${host}:${proxy.port}`);
+    const check = () => topics.open({ env: { KAFKA_TIMEOUT_MS: "2000" } }).probe();
+    expect(await check().catch(String)).toMatch(
+      /the broker that leads partition [01] of t.* cannot be reached at the address that it advertises/,
+    );
+    isHidden = false;
+    expect(await check()).toContain("(2 partitions)");
+    await topics.close();
+  }, 60_000);
 
   test.each(["alone", "in a group"])(
     "holds up no partition of another, is named, and is read once it can be reached: %s",
