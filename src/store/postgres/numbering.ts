@@ -29,7 +29,7 @@ export function isNumberTaken(error: unknown): boolean {
 export async function useUpNumbers(db: Postgres): Promise<boolean> {
   try {
     for (const table of numbered)
-      await db.query("using up the numbers of rows", (sql) =>
+      await db.transaction("using up the numbers of rows", (sql) =>
         sql.unsafe(`select count(nextval(sequence)) from (
           select sequence, generate_series(nextval(sequence), newest) from (
             select ${sequenceOf(table)} as sequence, max(id) as newest from ${table}) as t) as taken`),

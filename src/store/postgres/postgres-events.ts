@@ -83,9 +83,9 @@ export function createPostgresEvents(db: Postgres): EventTable {
   };
 }
 
-/** Of the role, or of the database. PostgreSQL 17 has the third. */
+/** Of the role, or of the database. PostgreSQL 17 has the third. The last is off by '0', too. */
 const noLimits = `select set_config(name, '0', false) from pg_settings
-  where name in ('statement_timeout', 'lock_timeout', 'transaction_timeout')`;
+  where name in ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'default_transaction_read_only')`;
 
 /** A table that is divided into partitions is indexed while its writers wait: what is for it is in the spool. */
 const howToIndex = `select case relkind when 'p' then '' else 'concurrently' end as how

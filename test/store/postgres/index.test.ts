@@ -9,12 +9,12 @@ setDefaultTimeout(60_000);
 const unavailable = postgresAvailable();
 
 test.skipIf(unavailable !== "")(
-  `the index waits for who writes, in spite of the role's lock_timeout ${unavailable}`,
+  `the index waits for who writes, in spite of the role's lock_timeout and read-only transactions ${unavailable}`,
   async () => {
     const url = await (await sharedPostgres()).createDatabase();
     const writer = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
     const impatient = openPostgres({
-      url: `${url}?lock_timeout=100&statement_timeout=5000`,
+      url: `${url}?lock_timeout=100&statement_timeout=5000&default_transaction_read_only=on`,
       poolMax: 2,
       timeoutMs: 20_000,
     });

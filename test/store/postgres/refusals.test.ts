@@ -492,6 +492,12 @@ describe.skipIf(unavailable !== "")(`entries that PostgreSQL refuses ${unavailab
       ", and the sequence is not the table's",
       numberedTables.map((table) => `alter sequence ${table}_id_seq owned by none`),
     ],
+    [
+      ", and transactions are read-only unless they ask",
+      [
+        "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$",
+      ],
+    ],
   ])(
     "none whose number is that of another row, as after a restore or at a logical replica%s",
     async (_, sequences) => {
