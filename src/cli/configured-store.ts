@@ -7,6 +7,7 @@ import { isThere } from "../core/file/owner.ts";
 import type { Store } from "../core/store.ts";
 import { openStore, storeNameOf } from "../store/open-store.ts";
 import { localFile } from "../store/sqlite/local-file.ts";
+import { historyIn } from "../spool/tools/status.ts";
 import type { Context } from "./command.ts";
 import { configured } from "./configuration.ts";
 import { sayWhere } from "./report.ts";
@@ -19,7 +20,7 @@ export function openConfiguredStore(context: Context, mayMake: boolean): Store {
   const { general, postgres } = configured(context).config;
   const isNew = storeNameOf(postgres) === "local" && isMissing(general.dataDir, mayMake);
   const log = context.createLog(general.logLevel, 2);
-  const store = openStore({ ...general, postgres, log });
+  const store = openStore({ ...general, postgres, log, spool: historyIn(general.dataDir) });
   sayWhere(context, `${store.title}, ${store.place}${isNew ? ", which is new" : ""}`);
   return store;
 }

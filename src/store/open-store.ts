@@ -16,8 +16,8 @@ export interface StoreOptions {
   readonly postgres: Values<typeof postgresSettings>;
   readonly clock?: Clock;
   readonly log: Log;
-  /** What this site has been through; absent: for a command, which does what it was told. */
-  readonly spool?: Pick<SpoolHistory, "cursorOf">;
+  /** What this site has been through. */
+  readonly spool: Pick<SpoolHistory, "cursorOf">;
 }
 
 /** The name of the store that the settings ask for; the sink that writes its tables has the same name. */
@@ -64,6 +64,6 @@ function renewable({ postgres, spool }: StoreOptions, first: string, clock: Cloc
     poolMax,
     timeoutMs,
     clock,
-    ranHere: (spool?.cursorOf("postgres").delivered ?? 0) > 0,
+    ranHere: spool.cursorOf("postgres").delivered > 0,
   };
 }

@@ -103,6 +103,9 @@ test.skipIf(unavailable !== "")(
     expect(second.rejected()).toEqual({});
     expect(String(second.stats().sinks["postgres"]?.["trouble"])).toContain("has no device_registry");
     await second.gateway.stop();
+    // Nor does a command, that the gateway would take for its own.
+    const listed = await runCommand(["devices", "list"], { env: { ...settings, DATABASE_URL: wrong } });
+    expect([listed.code, listed.err]).toEqual([1, expect.stringContaining("has no device_registry")]);
     const third = await run(right);
     await until(() => delivered(third) === 2);
   },
