@@ -18,6 +18,8 @@ export interface DoorsOptions {
   readonly connectionsMax: number;
   /** The largest packet of a device that is let in; asked at every packet. */
   readonly packetBytesMax: () => number;
+  /** Asked for at each look: it sent something that has not been read. */
+  readonly unread: (socket: Socket) => void;
   readonly clock: Clock;
   readonly warn: Warn;
 }
@@ -63,7 +65,13 @@ interface Visitor {
   packets: number;
 }
 
-export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn }: DoorsOptions): Doors {
+export function createBrokerDoors({
+  connectionsMax,
+  packetBytesMax,
+  unread,
+  clock,
+  warn,
+}: DoorsOptions): Doors {
   const visitors = new Map<Socket, Visitor>();
   const strangers = new Map<string, number>();
   const max = Math.max(
@@ -167,6 +175,7 @@ export function createBrokerDoors({ connectionsMax, packetBytesMax, clock, warn 
     const nowMs = clock.monoMs();
     for (const [socket, visitor] of visitors) {
       visitor.watch?.startOver();
+      if (socket.readableLength > 0) unread(socket);
       // The rest may be there: while the intake is held it is we who do not read.
       if (visitor.unfinishedSinceMs !== undefined && socket.readableLength > 0)
         visitor.unfinishedSinceMs = nowMs;

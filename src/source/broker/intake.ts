@@ -68,11 +68,6 @@ export class BrokerMessage implements Message {
     return this.#isWill ? null : this.#client;
   }
 
-  /** Has aedes read its sender on before this is answered. */
-  readOn(): void {
-    (this.from as (Client & { resume(): void }) | null)?.resume();
-  }
-
   /** Without an acknowledgement. */
   sendAway(): void {
     this.#client?.conn.destroy();
@@ -93,7 +88,7 @@ export function bytesOf({ payload }: PublishPacket): Uint8Array {
 export const waitingBytesMax = 64 * 1024 * 1024;
 /** Of those, wills, which nobody sends again: as many as devices that go in one power cut. */
 const waitingWillsMax = 10_000;
-/** As many as a device has under way, so that its pings behind them are read and answered; who sends more waits with all of it. */
+/** As a device has under way. */
 const littleMax = 20;
 const littleBytes = 32 * 1024;
 /** Beside payload and topic, about what we and aedes keep of a message that waits. */
@@ -118,14 +113,18 @@ class Waiting {
     return this.bytes + weightOf(message) <= waitingBytesMax;
   }
 
-  /** @returns whether little of its sender waits */
-  add(message: BrokerMessage): boolean {
+  /** Does no more of this sender wait than a device has under way? */
+  hasLittleOf(sender: Client): boolean {
+    const own = this.#bySender.get(sender) ?? [];
+    return own.length <= littleMax && own.reduce((sum, one) => sum + weightOf(one), 0) <= littleBytes;
+  }
+
+  add(message: BrokerMessage): void {
     this.size += 1;
     this.bytes += weightOf(message);
     const own = this.#of(message.from);
     own.push(message);
     this.#filled.add(own);
-    return own.length <= littleMax && own.reduce((sum, one) => sum + weightOf(one), 0) <= littleBytes;
   }
 
   /** Some of the sender that has waited longest. */
@@ -166,6 +165,11 @@ export interface Gate {
   take(message: BrokerMessage): void;
   /** As the intake's. */
   putsOff(goOn: () => void): boolean;
+  /**
+   * Bytes of this client are unread. While nothing is taken in they may be a ping, without whose answer it would give up the connection, and
+   * we would, too: so it is read on, unless much of it waits already.
+   */
+  unread(client: Client): void;
   durable(messages: readonly Message[]): void;
   unacknowledged(): number;
 }
@@ -207,7 +211,7 @@ export function createIntakeGate(warn: Warn): Gate {
       );
       return message.sendAway();
     }
-    if (waiting.add(message)) message.readOn();
+    waiting.add(message);
     if (isResumed) return;
     isResumed = true;
     intake.whenRoom(resume);
@@ -223,6 +227,12 @@ export function createIntakeGate(warn: Warn): Gate {
     },
     take,
     putsOff: (goOn) => intake?.putsOff(goOn) ?? false,
+    unread(client) {
+      if (intake === undefined || hasRoom(intake) || !client.connected || !waiting.hasLittleOf(client))
+        return;
+      // aedes reads a client once all is answered that it has read of it, or it is told so for each of these.
+      for (let n = 0; n < littleMax; n += 1) (client as Client & { resume(): void }).resume();
+    },
     durable(messages) {
       for (const message of messages) {
         if (!(message instanceof BrokerMessage)) continue;

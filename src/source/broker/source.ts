@@ -79,7 +79,15 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   const warn = throttledWarn(log, clock);
   const gate = createIntakeGate(warn);
   const packetBytesMax = () => payloadBytesMax() + packetBytesAbovePayload;
-  const doors = createBrokerDoors({ connectionsMax: settings.maxConnections, packetBytesMax, clock, warn });
+  const doors = createBrokerDoors({
+    connectionsMax: settings.maxConnections,
+    packetBytesMax,
+    unread(socket: Socket & { readonly client?: Client }) {
+      if (socket.client !== undefined) gate.unread(socket.client);
+    },
+    clock,
+    warn,
+  });
   const rules = createBrokerRules({ ...options, warn, welcome: doors.welcome }, gate);
   const aedes = new Aedes(rules.aedes);
   let plain: Listener | undefined;

@@ -61,7 +61,13 @@ function doors(connectionsMax = 40) {
   const clock = simulatedClock();
   const said: string[] = [];
   const warn = (_: unknown, text: string) => void said.push(text);
-  const made = createBrokerDoors({ connectionsMax, packetBytesMax: () => 2_000_000, clock, warn });
+  const made = createBrokerDoors({
+    connectionsMax,
+    packetBytesMax: () => 2_000_000,
+    unread() {},
+    clock,
+    warn,
+  });
   const visit = (address: string) => {
     const visitor = aSocket(address);
     const entered = made.enter(visitor.socket);
