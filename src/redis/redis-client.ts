@@ -54,6 +54,12 @@ export function script(text: string): Script {
   return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
 }
 
+const theCall = "the call";
+
+/** It was connected, and the call took longer than it may. */
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof Outage && error.message.includes(`: ${theCall}: no answer within`);
+
 export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
   const endpointAt = endpoints(settings);
   let place = placeOf(endpointAt());
@@ -106,7 +112,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
     const used = await connected();
     const at = place;
     try {
-      return await withDeadline(clock, withinMs, "the call", work(used));
+      return await withDeadline(clock, withinMs, theCall, work(used));
     } catch (error) {
       abandon(used, error);
       throw isServerError(error) ? error : asOutage(at, error);

@@ -539,6 +539,26 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(await server.send("SCARD", "devices")).toBe(1_999);
     });
 
+    test("that is too much for a slow line is written in smaller batches until it gets through", async () => {
+      const line = await startProxy({ port: server.port });
+      const sink = open({ url: `redis://127.0.0.1:${line.port}`, timeoutMs: 1_000 });
+      const most = sink.batchMax;
+      line.throttle(60_000);
+      let delivered = 0;
+      await until(async () => {
+        const some = fleet.slice(delivered, delivered + sink.batchMax);
+        delivered += (await deliverAll(sink, some)).outcome.delivered;
+        return delivered > 0;
+      }, 40_000);
+      expect(sink.batchMax).toBeLessThan(most);
+      line.throttle(Number.POSITIVE_INFINITY);
+      while (delivered < fleet.length)
+        delivered += (await deliverAll(sink, fleet.slice(delivered, delivered + sink.batchMax))).outcome
+          .delivered;
+      expect(await server.send("SCARD", "devices")).toBe(fleet.length);
+      await line.stop();
+    });
+
     test("once a call fails those behind it are not sent", async () => {
       const sink = open();
       await deliverAll(sink, [reading(1, { a: 1 })]);

@@ -11,7 +11,9 @@ import {
   timeNs,
 } from "../../core/latest.ts";
 import { kept } from "../../core/text/own-text.ts";
-import { metricsPerGroupMax } from "./scripts.ts";
+import { devicesPerCallMax, metricsPerGroupMax } from "./scripts.ts";
+
+const charsPerCallMax = 1_000_000;
 
 /** A surrogate without its other half is no UTF-8, and Redis' JSON refuses it. */
 function quoted(text: string): string {
@@ -71,4 +73,24 @@ export function argumentOf(device: Latest, gateway: string): string {
     text += `,${quotedName(metric)},${typeof value === "number" ? `"${value}"` : valueOf(value)}`;
   }
   return last === undefined ? `${text}]` : `${text}]]`;
+}
+
+interface Call {
+  readonly text: string;
+  /** Names of its devices. */
+  readonly called: readonly string[];
+}
+
+/** At least one, which asks for the mark. Each is made when it is asked for. */
+export function* callsOf(devices: Iterable<Latest>, gatewayId: string): Generator<Call> {
+  let [text, called]: [string, string[]] = ["", []];
+  for (const device of devices) {
+    if (called.length >= devicesPerCallMax || text.length > charsPerCallMax) {
+      yield { text: `[${text}]`, called };
+      [text, called] = ["", []];
+    }
+    text += text === "" ? argumentOf(device, gatewayId) : `,${argumentOf(device, gatewayId)}`;
+    called.push(device.name);
+  }
+  yield { text: `[${text}]`, called };
 }

@@ -9,6 +9,7 @@
 import type { Clock } from "../../core/clock.ts";
 import { isFor, type Entry, type Event } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
+import { createPace } from "../../core/pace.ts";
 import {
   type Delivery,
   type Outcome,
@@ -17,20 +18,14 @@ import {
   sinkKind,
   type SinkParts,
 } from "../../core/sink.ts";
-import { openRedis } from "../../redis/redis-client.ts";
+import { chunks } from "../../redis/chunks.ts";
+import { isUnanswered, openRedis } from "../../redis/redis-client.ts";
 import { indexesOf, nameOf } from "../../redis/keys.ts";
 import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "../../redis/redis-settings.ts";
 import { coalesce, type Latest } from "../../core/latest.ts";
-import { argumentOf } from "./arguments.ts";
+import { callsOf } from "./arguments.ts";
 import { createRefill } from "./refill.ts";
-import {
-  devicesPerCallMax,
-  markScript,
-  mergeScript,
-  metricsPerDeviceMax,
-  pruneScript,
-  rehearsalScript,
-} from "./scripts.ts";
+import { markScript, mergeScript, metricsPerDeviceMax, pruneScript, rehearsalScript } from "./scripts.ts";
 
 export const redis = sinkKind({
   name: "redis",
@@ -58,7 +53,6 @@ const lingerMs = 100;
 /** How often expired devices are taken out of the indexes, and a Redis to which nothing is written is looked at. */
 const lookEveryMs = 10_000;
 const prunedPerCallMax = 500;
-const charsPerCallMax = 1_000_000;
 /** Under way at once: the texts of a whole batch would be in memory until its last is answered. */
 const callsMax = 8;
 const probeTtlMs = 1_000;
@@ -73,6 +67,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const { settings, gatewayId, clock, log } = parts;
   const { prefix, timeoutMs } = settings;
   const client = openRedis({ settings, clock, timeoutMs });
+  const deadlineMs = timeoutMs * 3;
+  const pace = createPace(batchMax);
   const ttlMs = settings.ttlSeconds * 1000;
   const markKey = `${prefix}sluice:${gatewayId}:mark`;
   const indexes = indexesOf(settings);
@@ -88,7 +84,12 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     clock,
     log,
     sinceMs: () => clock.wallMs() - ttlMs,
-    merge: async (entries) => (await merge(coalesce(entries.filter(isEvent), names))).applied,
+    async merge(entries) {
+      let applied = 0;
+      for (const part of chunks(entries.filter(isEvent), pace.size))
+        applied += (await mergeInPace(part)).applied;
+      return applied;
+    },
     begun: () => client.pipeline([["SET", markKey, filling]]),
     filled: () => moveMark(filling, (written ??= 0)),
   });
@@ -101,7 +102,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     const before = { written, isFilling: refill.isRunning };
     // At once, so that the mark of a filling that ends behind this batch tells of it.
     if (before.isFilling) written = last;
-    const { foreign, found } = await merge(coalesce(entries, names));
+    const { foreign, found } = await mergeInPace(entries);
     if (isWhole(before, found)) await moveMark(found, last);
     written = last;
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
@@ -144,6 +145,20 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     return (await client.script(markScript, [markKey], [from, String(value)])) === 1;
   }
 
+  /** So many at a time as get through: the same again would be cut off, and begun anew without end. */
+  async function mergeInPace(entries: readonly Event[]): Promise<Merged> {
+    const startMs = clock.monoMs();
+    try {
+      const merged = await merge(coalesce(entries, names));
+      if ((clock.monoMs() - startMs) * 2 < deadlineMs) pace.taken(entries.length);
+      else pace.tooMuch(entries.length);
+      return merged;
+    } catch (error) {
+      if (isUnanswered(error)) pace.tooMuch(entries.length);
+      throw error;
+    }
+  }
+
   async function merge(devices: Iterable<Latest>): Promise<Merged> {
     const args = (text: string) => [prefix, String(ttlMs), String(metricsPerDeviceMax), nowMs(), text];
     const merged: Merged = { found: "", asked: 0, applied: 0, leftOut: 0, foreign: new Map() };
@@ -182,10 +197,12 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
 
   return {
     name: "redis",
-    batchMax,
+    get batchMax() {
+      return pace.size;
+    },
     batchBytesMax,
     lingerMs,
-    deadlineMs: timeoutMs * 3,
+    deadlineMs,
     whenFull: settings.whenFull,
     lane: (entry) => (isEvent(entry) ? "" : null),
     deliver,
@@ -250,12 +267,6 @@ interface Before {
 /** Of the merge script: the mark, devices with news, metrics left out, then number and words of each device of somebody else's. */
 type MergeReply = readonly [mark: string, applied: number, leftOut: number, ...foreign: (string | number)[]];
 
-interface Call {
-  readonly text: string;
-  /** Names of its devices. */
-  readonly called: readonly string[];
-}
-
 interface Merged {
   /** The mark as the first call found it. */
   found: string;
@@ -265,20 +276,6 @@ interface Merged {
   leftOut: number;
   /** Name of a device whose keys are somebody else's → why. */
   readonly foreign: Map<string, string>;
-}
-
-/** At least one, which asks for the mark. Each is made when it is asked for. */
-function* callsOf(devices: Iterable<Latest>, gatewayId: string): Generator<Call> {
-  let [text, called]: [string, string[]] = ["", []];
-  for (const device of devices) {
-    if (called.length >= devicesPerCallMax || text.length > charsPerCallMax) {
-      yield { text: `[${text}]`, called };
-      [text, called] = ["", []];
-    }
-    text += text === "" ? argumentOf(device, gatewayId) : `,${argumentOf(device, gatewayId)}`;
-    called.push(device.name);
-  }
-  yield { text: `[${text}]`, called };
 }
 
 function gather(merged: Merged, called: readonly string[], answer: unknown): void {
