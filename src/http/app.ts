@@ -16,12 +16,12 @@ import { type Attempts, createAttempts } from "../core/net/attempts.ts";
 import { throttledWarn } from "../core/log/throttled-warn.ts";
 import type { AuditLog } from "./audit.ts";
 import { bulkEndpoints, importPath } from "./bulk-endpoints.ts";
-import { cacheEndpoints } from "./cache-endpoints.ts";
+import { cacheEndpoints, invalidatePath } from "./cache-endpoints.ts";
 import { RegistryError } from "../admin/registry-error.ts";
 import { deadLetterSpec } from "../admin/review/dead-letter-rows.ts";
 import { deviceEndpoints } from "./device-endpoints.ts";
 import { docEndpoints, docsPolicy } from "./docs.ts";
-import { latestBytesMax, latestEndpoints, latestPath } from "./latest-endpoints.ts";
+import { latestEndpoints, latestPath } from "./latest-endpoints.ts";
 import { mount } from "./endpoint.ts";
 import { bearer, type HttpEnv, onlyThisHost, tokenBearer } from "./guard.ts";
 import { liveEndpoints } from "./live.ts";
@@ -38,6 +38,9 @@ import { statusEndpoints } from "./status-endpoints.ts";
 import type { GatewayView } from "../admin/views.ts";
 
 const bodyBytesMax = 65_536;
+/** Of a list of a thousand devices, which may be named by UUIDs. */
+const listBytesMax = 1_048_576;
+const listPaths: ReadonlySet<string> = new Set([latestPath, invalidatePath]);
 
 export interface AppOptions {
   readonly view: GatewayView;
@@ -89,10 +92,10 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
     holds(headers.get("authorization")) === true ||
     sessions.has(headers.get("cookie") ?? undefined);
   const limit = limitOf(bodyBytesMax);
-  const latestLimit = limitOf(latestBytesMax);
+  const listLimit = limitOf(listBytesMax);
   app.use((c, next) => {
     if (c.req.path === importPath) return next();
-    return c.req.path === latestPath ? latestLimit(c, next) : limit(c, next);
+    return listPaths.has(c.req.path) ? listLimit(c, next) : limit(c, next);
   });
   app.use(
     methodNotAllowed({

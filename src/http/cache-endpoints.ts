@@ -6,6 +6,7 @@ import { endpoint, type Endpoint } from "./endpoint.ts";
 import { cacheStats } from "../admin/cache-stats.ts";
 import type { CacheView } from "../admin/views.ts";
 
+export const invalidatePath = "/admin/cache/invalidate";
 const listMax = 1_000;
 
 const band = z.enum(["good", "warning", "critical"]);
@@ -67,7 +68,7 @@ export function cacheEndpoints(cache: CacheView): readonly Endpoint[] {
     }),
     endpoint({
       method: "POST",
-      path: "/admin/cache/invalidate",
+      path: invalidatePath,
       id: "cache.invalidate",
       summary: `Forget up to ${listMax} devices`,
       body: z.strictObject({ devices: z.array(deviceIdColumns).min(1).max(listMax) }),

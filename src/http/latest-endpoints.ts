@@ -14,8 +14,6 @@ import { limitParameter } from "./schemas.ts";
 import { cursorParameter, cursorText } from "./seen-cursor.ts";
 
 export const latestPath = "/devices/latest";
-/** Room for `latestIdsMax` ids. */
-export const latestBytesMax = 1_048_576;
 /** When a retry may succeed: the first pause of a sink in trouble. */
 const retryAfterSeconds = 5;
 

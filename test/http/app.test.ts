@@ -176,6 +176,14 @@ describe("/admin/cache", () => {
     expect(forgotten).toEqual(["acme inc/dev%-1", "t/d1", "t/d2", "t/*"]);
   });
 
+  test("a list of a thousand, named by UUIDs", async () => {
+    const tenant_id = crypto.randomUUID();
+    const devices = Array.from({ length: 1_000 }, () => ({ tenant_id, device_id: crypto.randomUUID() }));
+    const body = JSON.stringify({ devices });
+    const headers = { "content-length": String(body.length) };
+    expect((await client()("/admin/cache/invalidate", { method: "POST", body, headers })).status).toBe(200);
+  });
+
   test.each(["t%2Fx/d", "t/d%23", "t/%ZZ", "t/%2B"])("malformed: %s", async (path) => {
     await expectProblem(await client()(`/admin/cache/devices/${path}`, { method: "DELETE" }), 400);
     expect(forgotten).toEqual([]);

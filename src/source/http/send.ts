@@ -18,13 +18,13 @@ export type Send = (response: ServerResponse, reply: Reply) => void;
 export function createSend(clock: Clock, droppedMax: number): Send {
   return (response, { status, headers, body }) => {
     if (response.destroyed) return;
+    // Else it would come in chunks, which simple senders cannot read; and so a sender has all of it before the end of the connection.
+    const length = { "content-length": String(Buffer.byteLength(body)) };
     if (response.req.complete) {
-      response.writeHead(status, headers).end(body);
+      response.writeHead(status, { ...headers, ...length }).end(body);
       return;
     }
-    // With its length the sender has all of it before the end.
-    const length = String(Buffer.byteLength(body));
-    response.writeHead(status, { ...headers, connection: "close", "content-length": length });
+    response.writeHead(status, { ...headers, ...length, connection: "close" });
     response.write(body);
     const patience = clock.after(lingerMs, () => response.end());
     response.on("close", () => patience.cancel());

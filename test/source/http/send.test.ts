@@ -49,6 +49,16 @@ test.each([
   },
 );
 
+test("an answer says its length, for senders that know no chunks", async () => {
+  const { open } = await ingest();
+  const { state, send } = open();
+  send("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+  await until("an answer", () => state.answers.includes("}\n"));
+  const [top = "", body = ""] = state.answers.split("\r\n\r\n");
+  expect(top).toContain(`content-length: ${body.length}`);
+  expect(top.toLowerCase()).not.toContain("transfer-encoding");
+});
+
 test("the rest of a body is waited for within a time", async () => {
   const { clock, open } = await ingest();
   const { state, send } = open();
