@@ -63,6 +63,19 @@ describe.skipIf(why !== "")(why === "" ? "VictoriaMetrics" : `VictoriaMetrics (s
     await influx.dispose();
   });
 
+  test("a quote in a metric's name, behind which it reads no values, is refused, also where such a column is known", async () => {
+    const influx = openInflux({ url: server.url, api: "victoriametrics" });
+    await Bun.write(
+      `${influx.dataDir}/influx-types.json`,
+      '{"victoriametrics":{"telemetry":{"a\\"b":"float"}}}',
+    );
+    await influx.restart();
+    const batch = [reading(1, "q", { 'a"b': 6, behind: 7 }), reading(2, "q", { v: 1 })];
+    expect(await influx.deliver(batch)).toEqual({ delivered: 1, ignored: 0, refused: 1 });
+    expect(influx.refused.get(1)).toContain("cannot be the name of a field there");
+    await influx.dispose();
+  });
+
   test("readings that are at one time for it are moved by the least that it keeps: with its deduplication one of them stayed", async () => {
     const influx = openInflux({ url: server.url, api: "victoriametrics" });
     const batch = Array.from({ length: 5 }, (_, i) => ({

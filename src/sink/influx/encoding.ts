@@ -9,6 +9,7 @@ import type { Log } from "../../core/log/log.ts";
 import type { Values } from "../../core/settings.ts";
 import { isWithoutDatabases } from "./api.ts";
 import { createCollisions, type Collisions } from "./collisions.ts";
+import { badNameOf } from "./grammar.ts";
 import { type influxSettings, tablesOf } from "./settings.ts";
 import { createTypeMap, type TypeMap } from "./types.ts";
 
@@ -62,6 +63,7 @@ export function createEncoding({ settings, dataDir, clock, log, ...given }: Enco
     types: createTypeMap({
       path: join(dataDir, "influx-types.json"),
       integerFields: integerFields.split(",").map((field) => field.trim()),
+      badName: badNameOf(api),
       reserved: ["time", "device_id", "site_id", ...(tenantTag ? ["tenant_id"] : [])],
       clock,
       log,

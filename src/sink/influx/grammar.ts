@@ -10,8 +10,6 @@ export interface Grammar {
   readonly texts: boolean;
   /** Integers beyond 2^53 are kept. */
   readonly integers: boolean;
-  /** Field names that only this server refuses. */
-  readonly badName: RegExp | null;
   /** Field names that differ only in case are one column. */
   readonly caseless: boolean;
   /** The earliest time it takes. */
@@ -24,6 +22,8 @@ export interface Grammar {
 const earliestMs = -9_223_372_036_853;
 /** QuestDB's own list; beyond 127 characters a name is refused too. */
 const questName = /[./\\%:*'"()\-,?+~\p{Cc}\ufeff]|^timestamp$|^.{128}/iu;
+/** It takes what follows a quote for text, up to the end of the line: the value is stored as 0, what is behind it not at all, and it says nothing. */
+const victoriaName = /"/;
 
 /** What the server can hold. A string may have a line feed only if the server is `proven`, for others split bodies there. */
 export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: boolean): Grammar {
@@ -32,11 +32,16 @@ export function grammarOf(kind: ApiKind | "file", proven: boolean, tenantTag: bo
     lineFeed: proven && !isWithoutDatabases(kind),
     texts: kind !== "victoriametrics",
     integers: kind !== "victoriametrics",
-    badName: kind === "questdb" ? questName : null,
     caseless: kind === "questdb",
     fromMs: isWithoutDatabases(kind) ? 0 : earliestMs,
     stepNs: stepNsOf(kind),
   };
+}
+
+/** Field names that only this server cannot have. */
+export function badNameOf(kind: string): RegExp | null {
+  if (kind === "victoriametrics") return victoriaName;
+  return kind === "questdb" ? questName : null;
 }
 
 export function stepNsOf(kind: string): number {

@@ -212,7 +212,6 @@ function added(fields: string, made: Draft, name: string, value: number | boolea
 /** A value as line protocol writes it, compared with what its column is believed to be. */
 function valueOf(made: Draft, name: string, column: Column, value: number | boolean | string): string {
   const { entry, grammar } = made;
-  if (grammar.badName?.test(name)) throw refusal(entry, name, "cannot be the name of a field there");
   const type = typeFor(made, name, column, value);
   if (column.type !== type) {
     (made.news ??= []).push([name, type]);

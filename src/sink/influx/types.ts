@@ -52,11 +52,13 @@ interface Options {
   readonly integerFields: readonly string[];
   /** Names that are tags, or `time`: no field may have one. */
   readonly reserved: readonly string[];
+  /** Further names that no field may have; absent: there are none. */
+  readonly badName?: RegExp | null;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function createTypeMap({ path, integerFields, reserved, clock, log }: Options): TypeMap {
+export function createTypeMap({ path, integerFields, reserved, badName, clock, log }: Options): TypeMap {
   const integers = new Set(integerFields);
   const taken = new Set(reserved);
   const databases = new Map<string, Map<string, KnownTable>>();
@@ -64,7 +66,7 @@ export function createTypeMap({ path, integerFields, reserved, clock, log }: Opt
   let saving: Timer | null = null;
 
   function fresh(name: string): KnownColumn {
-    const escaped = taken.has(name) ? null : escapeName(name);
+    const escaped = taken.has(name) || badName?.test(name) === true ? null : escapeName(name);
     const head = escaped === null ? null : `,${escaped}=`;
     const bytes = head === null ? null : new TextEncoder().encode(head);
     return { name, head, bytes, integer: integers.has(name), type: null, mark: 0 };
