@@ -106,6 +106,21 @@ describe("delivering", () => {
     expect(sizes().slice(6)).toEqual([50]);
   });
 
+  test("what a full batch leaves waits lingerMs from then on, not from when the first of that batch came", async () => {
+    const { clock, spool, sink, drain } = setUp({ batchMax: 2, lingerMs: 1_000 });
+    const sizes = () => sink.calls.map((call) => call.seqs.length);
+    drain.start();
+    for (const n of [1, 1, 2]) {
+      putInto(spool, n);
+      await clock.pass(600);
+    }
+    expect(sizes()).toEqual([1, 2]);
+    await clock.pass(390);
+    expect(sizes()).toEqual([1, 2]);
+    await clock.pass(20);
+    expect(sizes()).toEqual([1, 2, 1]);
+  });
+
   test("batchTrigger sends a lane before batchMax is full", async () => {
     const { clock, spool, sink, drain } = setUp({ batchTrigger: 10, lingerMs: 60_000 });
     drain.start();

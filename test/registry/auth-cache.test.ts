@@ -46,6 +46,15 @@ describe("a row", () => {
     );
   });
 
+  test("keeps what is in place of its token's hash, which is told of as that", () => {
+    const { cache } = cached();
+    cache.put(aDevice({ tokenHash: "of another service" }));
+    expect(cache.get("acme", "dev-0001")).toMatchObject({
+      digest: undefined,
+      tokenHash: "of another service",
+    });
+  });
+
   test("a TTL of 0 turns the cache off, for outages too", () => {
     const { cache, put, has } = cached({ ttlSeconds: 0 });
     put("d");
@@ -238,7 +247,7 @@ test("stats tell size, hits and misses; the rate is null before the first check"
   });
   put("d");
   for (const device of ["d", "d", "d", "e"]) has(device);
-  expect(cache.stats()).toMatchObject({ hits: 3, misses: 1, hit_rate: 0.75 });
+  expect(cache.stats()).toMatchObject({ hits: 3, misses: 1, hit_rate: 0.75, stale_hits: 0 });
 });
 
 test("it never holds more than its bound, and serves only what was put in and not forgotten", () => {
@@ -303,6 +312,20 @@ describe("whose a token is", () => {
         }
       }),
       { numRuns: 300 },
+    );
+  });
+
+  test("is known of a row that made room and came back", () => {
+    const { cache } = cached({ sizeMax: 10 });
+    const put = (n: number) => cache.put(aDevice({ deviceId: `d${n}`, tokenHash: hash(n) }));
+    const all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    for (const n of all) {
+      put(n);
+      cache.ownerOf(hash(n));
+    }
+    put(0);
+    expect(all.map((n) => cache.ownerOf(hash(n))?.deviceId)).toEqual(
+      all.map((n) => (n === 1 ? undefined : `d${n}`)),
     );
   });
 
