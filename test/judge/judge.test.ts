@@ -126,6 +126,8 @@ describe("events", () => {
     });
     expect(entryOf(it.judge.judge(aMessage())).kind).toBe("event");
     expect(entryOf(it.judge.judge(aMessage(aBody(), { receivedMs: untilMs }))).reason).toBe("TOKEN_INVALID");
+    it.device = aDevice({ ...it.device, previousTokenHash: null });
+    expect(entryOf(it.judge.judge(aMessage())).reason).toBe("TOKEN_INVALID");
   });
 
   test("REQUIRE_TOKEN=0 requires no token, but registration, status and site", () => {

@@ -130,11 +130,22 @@ describe("a device that floods", () => {
     const limiter = createLimiter();
     const limited = rate(1, 20, 1_000);
     while (limiter.take(of("flooder"), 0, 1, limited));
-    for (let round = 0; round < 3; round++) {
-      for (let at = 0; at < bucketsMax; at++) limiter.take(of(`d${round}-${at}`), 0, 1, limited);
+    // Of so many both generations are others', unless it is taken along.
+    for (const crowd of [1, 2.1]) {
+      for (let at = 0; at < crowd * bucketsMax; at++) limiter.take(of(`d${crowd}-${at}`), 0, 1, limited);
       expect(limiter.take(of("flooder"), 0, 1, limited)).toBe(false);
     }
     expect(limiter.size()).toBeLessThanOrEqual(2 * bucketsMax);
+  });
+
+  test("does not regain its credit while others speak in between", () => {
+    const limiter = createLimiter();
+    const limited = rate(5, 20, 60);
+    const takes = Array.from({ length: 321 }, (_, at) => {
+      for (const other of ["a", "b", "c"]) limiter.take(of(`${other}${at}`), 0, 1, limited);
+      return limiter.take(of("flooder"), 0, 1, limited);
+    });
+    expect(takes.indexOf(false)).toBe(320);
   });
 });
 
@@ -148,6 +159,13 @@ describe("memory", () => {
     limiter.take(of("x"), fillMs + 1, 0, limited);
     limiter.take(of("x"), 2 * fillMs + 2, 0, limited);
     expect(limiter.size()).toBeLessThanOrEqual(2);
+  });
+
+  test("of a flood of names that all owe much half a generation is taken along", () => {
+    const limiter = createLimiter();
+    const limited = rate(1, 20);
+    for (let at = 0; at <= 2 * bucketsMax; at++) limiter.take(of(`d${at}`), 0, 1, limited);
+    expect(limiter.size()).toBe(1.5 * bucketsMax + 1);
   });
 
   test("a flood of names takes bounded memory, and a device that sent little keeps its credit", () => {
