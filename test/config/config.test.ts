@@ -179,6 +179,23 @@ describe("mistakes", () => {
     if (fix !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(fix)]);
   });
 
+  test.each([
+    [{ INFLUXDB_URL: "file:///var/lib/lines" }, null],
+    [{ INFLUXDB_URL: "file:/lines", INFLUXDB_API: "file" }, null],
+    [{ INFLUXDB_URL: "file://localhost/a%20b" }, null],
+    [{ INFLUXDB_URL: "file://lines" }, "a path that begins with /"],
+    [{ INFLUXDB_URL: "file:lines" }, "a path that begins with /"],
+    [{ INFLUXDB_URL: "file:///a%2Fb" }, "a path that begins with /"],
+    [{ INFLUXDB_URL: "FILE:///lines" }, "a path that begins with /"],
+    [{ INFLUXDB_URL: "file:///lines", INFLUXDB_API: "v2" }, "INFLUXDB_API=v2 does not fit INFLUXDB_URL"],
+    [{ INFLUXDB_URL: "http://influx", INFLUXDB_API: "file" }, "INFLUXDB_API=file does not fit INFLUXDB_URL"],
+    [{ INFLUXDB_URL: "http://influx", INFLUXDB_API: "file", INFLUXDB_WRITE_ENABLED: "0" }, null],
+  ])("%j: files of lines go to a directory", (env: Record<string, string>, fix) => {
+    const loaded = load(env);
+    expect("mistakes" in loaded).toBe(fix !== null);
+    if (fix !== null) expect(mistakesOf(loaded)).toEqual([expect.stringContaining(fix)]);
+  });
+
   test("no secret is shown, however wrong it is", () => {
     const mistakes = mistakesOf(
       load({

@@ -54,11 +54,6 @@ describe("auto", () => {
     known = true;
     expect(await influx.deliver(events(1, 2))).toEqual(all(2));
   });
-
-  test("a file is not a server and a server is not a file", () => {
-    expect(() => openInflux({ url: "http://127.0.0.1:1", api: "file" })).toThrow("does not fit");
-    expect(() => openInflux({ url: "file:///tmp/x", api: "v3" })).toThrow("does not fit");
-  });
 });
 
 describe("version 2", () => {

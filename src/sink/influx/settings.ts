@@ -1,6 +1,7 @@
 /**
  * The settings of the InfluxDB sink.
  */
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { exampleOf, nameFault, retentionSeconds } from "./database.ts";
 import { lastGood, readTls, tlsMistakes } from "../../core/net/pem.ts";
@@ -15,7 +16,20 @@ const url = urlOf(["http", "https", "file"])
   .refine(
     (s) => !/[?#]/.test(s),
     "a URL without a query: give INFLUXDB_TOKEN, or INFLUXDB_USERNAME and INFLUXDB_PASSWORD",
+  )
+  .refine(
+    (s) => !/^file:/i.test(s) || isDirectory(s),
+    "file:// and a path that begins with /, such as file:///var/lib/sluice/lines",
   );
+
+/** Of file://lines the path would be none, and of file:lines another one. */
+function isDirectory(said: string): boolean {
+  try {
+    return /^file:\/(\/(localhost)?\/)?[^/]/.test(said) && fileURLToPath(said) !== "";
+  } catch {
+    return false;
+  }
+}
 
 /** The message types of INFLUX_TABLES. */
 export function tablesOf(said: string): string[] {
@@ -163,10 +177,15 @@ export const influxSettings = {
 const tlsNames = { ca: "INFLUXDB_TLS_CA" };
 
 /** What is wrong with these settings taken together, one sentence per mistake. */
-export function influxMistakes(settings: Values<typeof influxSettings>): string[] {
+export function influxMistakes(settings: Values<typeof influxSettings>, isAsked = true): string[] {
   const { url: where, tlsCa, database, api } = settings;
+  const isFile = where?.startsWith("file:") === true;
+  if (isAsked && where !== undefined && api !== "auto" && (api === "file") !== isFile)
+    return [
+      `INFLUXDB_API=${api} does not fit INFLUXDB_URL: file wants file:///directory, the others a server`,
+    ];
   // What the server is, which may want more of a name, is known once it is asked.
-  const kind = where?.startsWith("file:") === true ? "file" : api === "auto" ? "v1" : api;
+  const kind = isFile ? "file" : api === "auto" ? "v1" : api;
   const fault = where === undefined ? null : nameFault(kind, exampleOf(database));
   if (fault !== null) return [`INFLUXDB_DATABASE=${database}: ${fault}`];
   if (tlsCa !== undefined && where !== undefined && !where.startsWith("https:"))

@@ -126,14 +126,8 @@ export function openInfluxSink(options: InfluxOptions): Sink {
 }
 
 /** The directory for files; null for a server. */
-function directoryOf({ url, api }: InfluxOptions["settings"]): string | null {
-  if (url === undefined) throw new Error("INFLUXDB_URL is not set");
-  const isFile = url.startsWith("file:");
-  if (api !== "auto" && (api === "file") !== isFile)
-    throw new Error(
-      `INFLUXDB_API=${api} does not fit INFLUXDB_URL: file wants file:///directory, the others a server`,
-    );
-  return isFile ? fileURLToPath(url) : null;
+function directoryOf({ url = "" }: InfluxOptions["settings"]): string | null {
+  return url.startsWith("file:") ? fileURLToPath(url) : null;
 }
 
 function server({ settings, clock, log, fetch = fetchWith(settings) }: InfluxOptions): Target {
