@@ -70,6 +70,7 @@ export function listen(spec: Listening): () => Promise<void> {
 /** Listens on one connection until it fails or `signal` aborts. @returns whether the watch ever stood */
 async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
   const clock = spec.options.clock ?? systemClock;
+  const { url } = spec.options;
   // A signal, not a promise: each race with a promise that stays pending leaves something in it, three times a second for months.
   const closed = new AbortController();
   const over = AbortSignal.any([signal, closed.signal]);
@@ -96,7 +97,8 @@ async function session(spec: Listening, signal: AbortSignal): Promise<boolean> {
     const { timeoutMs } = spec.options;
     const opening = boundedQuery(timeoutMs, `${neverIdle}; listen ${spec.channel}; listen ${echoChannel}`);
     await answered(sql.unsafe(opening), timeoutMs);
-    while (!signal.aborted) {
+    // Behind another URL there may be another server, which is asked from now on; what changed in between is read again once it is heard.
+    while (!signal.aborted && spec.options.url === url) {
       await answered(spec.check(sql));
       await unlessClosed(echo.due());
       if (!stands && !signal.aborted) spec.restored();

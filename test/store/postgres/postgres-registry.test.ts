@@ -154,6 +154,24 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await told()).toContain("devices acme/d1");
   });
 
+  test("a DATABASE_URL that is renewed while it runs is listened to at once: a change at the new server was not heard for ten seconds", async () => {
+    const [before, after] = [await (await sharedPostgres()).createDatabase(), db.options.url];
+    const options = { url: before, poolMax: 2, timeoutMs: 5000 };
+    const renewed = openPostgres(options);
+    const moved = createPostgresRegistry({ db: renewed, log: silentLog });
+    await moved.find([d1]);
+    await registry.find([d1]);
+    const stop = moved.watch(heard.watcher);
+    await until(() => heard.calls.includes("restored"));
+    heard.calls.length = 0;
+    options.url = after;
+    await until(() => heard.calls.includes("restored"), 4_000);
+    await registry.add([{ ...d1, siteId: "s" }]);
+    await until(() => tells(heard.calls, "acme", "d1"), 2_000);
+    await stop();
+    await renewed.close();
+  });
+
   test("without the triggers the watch does not claim to stand; once they are there, it does", async () => {
     await admin`create table device_registry (tenant_id text, device_id text, site_id text not null,
       status text not null default 'ACTIVE', provision_token_hash text, provisioned_at timestamptz, fw_version text,
