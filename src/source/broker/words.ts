@@ -13,7 +13,7 @@ const handshakeWords: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/HTTP_REQUEST|WRONG_VERSION_NUMBER/, "what it sends is no TLS"],
   [
     untrusting,
-    "it does not accept the certificate of BROKER_TLS_CERT: give it that one's CA, and the address to connect to that stands in it",
+    "it does not accept the certificate of BROKER_TLS_CERT: give it that one's CA, and the address to connect to that stands in it; see that it has not expired, by the device's clock either",
   ],
   [/socket hang up|ECONNRESET/, "it left"],
 ];

@@ -61,11 +61,16 @@ export async function probeMqtt(settings: MqttSettings): Promise<string> {
 function whyNot(failure: unknown, place: string): string {
   const said = describeFailure(failure, place);
   if (!said.endsWith(resetText)) return said;
-  if (/^(?:mqtts|wss):/.test(place)) return `${said}: does that port speak TLS?`;
-  return place.startsWith("ws:")
-    ? `${said}: does that port speak websockets, or want TLS (wss://)?`
-    : `${said}: does that port want TLS (mqtts://)?`;
+  const wants = Object.entries(portWants).find(([scheme]) => place.startsWith(`${scheme}:`))?.[1];
+  return `${said}: does that port ${wants}?`;
 }
+
+const portWants = {
+  mqtt: "want TLS (mqtts://)",
+  mqtts: "speak TLS",
+  ws: "speak websockets, or want TLS (wss://)",
+  wss: "speak websockets with TLS",
+};
 
 /** A broker that is silent to MQTT 5 answers 3.1.1 at once; what is none at all is not waited for twice as long. */
 const secondTryMs = 4_000;

@@ -211,6 +211,7 @@ test.each([
   ["mqtt", "does that port want TLS (mqtts://)?"],
   ["mqtts", "does that port speak TLS?"],
   ["ws", "does that port speak websockets, or want TLS (wss://)?"],
+  ["wss", "does that port speak websockets with TLS?"],
 ])("the probe says what a reset of %s may mean", async (scheme, words) => {
   const resets = Bun.listen({
     hostname: "127.0.0.1",
