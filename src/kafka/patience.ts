@@ -12,16 +12,17 @@ const pauseMs = { first: 5, longest: 50 };
 /** A coordinator that has just been named may take a moment to know it; one that says so for longer is another node by now. */
 const notCoordinatorMs = 1_000;
 
-/** Asks again while the answer is of that kind. @throws every other error at once */
+/** Asks again while the answer is of that kind, counted from the first, for that may have come after a rest that a quota wanted. @throws every other error at once */
 export async function patiently<T>({ clock, timeoutMs }: Patience, attempt: () => Promise<T>): Promise<T> {
-  const startMs = clock.monoMs();
-  const isOver = (error: unknown) =>
-    clock.monoMs() - startMs > (isNotCoordinator(error) ? Math.min(notCoordinatorMs, timeoutMs) : timeoutMs);
+  let startMs: number | undefined;
+  const isOver = (error: unknown, nowMs: number) =>
+    nowMs - (startMs ??= nowMs) >
+    (isNotCoordinator(error) ? Math.min(notCoordinatorMs, timeoutMs) : timeoutMs);
   for (let waitMs = pauseMs.first; ; waitMs = Math.min(2 * waitMs, pauseMs.longest)) {
     try {
       return await attempt();
     } catch (error) {
-      if (!isPassing(error) || isOver(error)) throw error;
+      if (!isPassing(error) || isOver(error, clock.monoMs())) throw error;
     }
     await sleep(clock, waitMs);
   }

@@ -138,7 +138,7 @@ function wireOf(
       if (request.sent) letGo(request.sent);
       if (throttleTimeMs > restMaxMs)
         throw new TooMuch(
-          `Kafka: over its quota (producer_byte_rate) this gateway is to rest for ${Math.ceil(throttleTimeMs / 1000)} s, and a transaction may not last so long: less is sent at a time; raise the quota, or KAFKA_TRANSACTION_TIMEOUT_MS`,
+          `Kafka: over its quota (producer_byte_rate) this gateway is to rest for ${Math.ceil(throttleTimeMs / 1000)} s, longer than its transaction may still last: less is sent at a time; raise the quota, or KAFKA_TRANSACTION_TIMEOUT_MS`,
           { retryAfterMs: throttleTimeMs },
         );
       await throttled(throttleTimeMs);
