@@ -11,6 +11,7 @@ import { riskOf, type RiskFacts } from "./risks.ts";
 import type { Attention, PartState } from "./attention-schema.ts";
 import type { SinkView, Stats } from "./measurements.ts";
 import type { PartReadiness } from "./readiness.ts";
+import type { TroubleReport } from "../drain/trouble.ts";
 
 /** What the sentence is made of besides readiness. */
 type Facts = RiskFacts &
@@ -145,7 +146,7 @@ function sinkTold(name: string, facts: Facts): Sentence {
   if (Array.isArray(alarms) && alarms.length > 0)
     return {
       level: "critical",
-      text: `Sink ${name} stands still until somebody acts`,
+      text: `Sink ${name} stands still${whereOf(alarms)} until somebody acts`,
       remedy: `Fix what is said above; delivery goes on by itself. ${entriesWait(waiting)} in the spool${room}.`,
     };
   const remedy =
@@ -155,6 +156,13 @@ function sinkTold(name: string, facts: Facts): Sentence {
     text: `Sink ${name} cannot deliver`,
     remedy: `Nothing is lost: ${entriesWait(waiting)} in the spool${room}. See that ${remedy}.`,
   };
+}
+
+/** Whose lanes they are, if the others go on. */
+function whereOf(alarms: TroubleReport["alarms"]): string {
+  const [first, ...more] = alarms;
+  if (first === undefined || alarms.some(({ lane, scope }) => lane === "" || scope === "sink")) return "";
+  return ` for ${first.lane}${more.length === 0 ? "" : ` and ${more.length} more`}`;
 }
 
 function rankOf(part: PartReadiness, facts: Facts): number {

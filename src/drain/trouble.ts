@@ -57,7 +57,11 @@ export interface TroubleReport {
   /** Why nothing moves, in the downstream system's words; null while all is well. */
   readonly trouble: string | null;
   /** Lanes whose trouble will not end by itself, with why: an operator must act. At most `alarmsMax` of them. */
-  readonly alarms: readonly { readonly lane: string; readonly why: string }[];
+  readonly alarms: readonly {
+    readonly lane: string;
+    readonly why: string;
+    readonly scope: Outage["scope"];
+  }[];
 }
 
 const alarmsMax = 20;
@@ -68,6 +72,10 @@ export function reportOf(all: readonly { readonly key: string; readonly trouble:
   const alarms = all.filter(({ trouble }) => trouble.isAlarm).slice(0, alarmsMax);
   return {
     trouble: first?.trouble.why ?? null,
-    alarms: alarms.map(({ key, trouble }) => ({ lane: key, why: trouble.why ?? "" })),
+    alarms: alarms.map(({ key, trouble: { why, isOfSink } }) => ({
+      lane: key,
+      why: why ?? "",
+      scope: isOfSink ? "sink" : "lane",
+    })),
   };
 }

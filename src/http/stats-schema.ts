@@ -47,7 +47,12 @@ const sink = {
   waiting: count("Still to be delivered."),
   spooled: whole.describe("Offered to it: the sum of the five before."),
   trouble: z.string().nullable().exactOptional().describe("Why it cannot deliver now; null if it can."),
-  alarms: z.array(z.unknown()).exactOptional().describe("What stands still until somebody acts."),
+  alarms: z
+    .array(z.unknown())
+    .exactOptional()
+    .describe(
+      "What stands still until somebody acts: the lane (such as a database), why, and the scope: if it is `lane`, the others go on.",
+    ),
   oldest_age_seconds: z.number().exactOptional().describe("Age of the oldest entry that waits."),
   latency_ms: percentiles.exactOptional(),
 };

@@ -129,7 +129,7 @@ test("what stops the intake comes before what waits, and an alarm before an outa
   for (const part of names) broken.set(part, "broken");
   const alarmed = {
     ...facts,
-    sinks: { ...facts.sinks, influx: { ...sink, alarms: [{ lane: "acme", why: "no right" }] } },
+    sinks: { ...facts.sinks, influx: { ...sink, alarms: [{ lane: "", why: "no right", scope: "lane" }] } },
   };
   while (broken.size > 0) {
     const { text } = now(alarmed);
@@ -149,6 +149,17 @@ test("what stops the intake comes before what waits, and an alarm before an outa
     "The host's clock is not believed",
     "dead letters cannot do its work",
   ]);
+});
+
+test("an alarm names the databases that stand still, if the others go on", () => {
+  broken.set("sink influx", "no right");
+  const textOf = (...alarms: readonly { lane: string; scope: string }[]) =>
+    now({ ...facts, sinks: { ...facts.sinks, influx: { ...sink, alarms } } }).text;
+  const [one, other] = ["telemetry_a", "telemetry_b"].map((lane) => ({ lane, scope: "lane" }));
+  if (one === undefined || other === undefined) throw new Error("there are two");
+  expect(textOf(one)).toBe("Sink influx stands still for telemetry_a until somebody acts");
+  expect(textOf(one, other)).toBe("Sink influx stands still for telemetry_a and 1 more until somebody acts");
+  expect(textOf({ ...one, scope: "sink" }, other)).toBe("Sink influx stands still until somebody acts");
 });
 
 test("books that do not balance come before everything", () => {

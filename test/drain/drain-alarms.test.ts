@@ -26,7 +26,9 @@ describe("an alarm", () => {
     const { clock, drain, said } = setUp({ positions });
     drain.start();
     await clock.pass(20_000);
-    expect(drain.stats().alarms).toEqual([{ lane: "", why: "no right to read the position: grant it" }]);
+    expect(drain.stats().alarms).toEqual([
+      { lane: "", why: "no right to read the position: grant it", scope: "lane" },
+    ]);
     error = undefined;
     await clock.pass(5_100);
     expect(drain.stats()).toMatchObject({ delivered: 5, trouble: null, alarms: [] });
@@ -43,7 +45,7 @@ describe("an alarm", () => {
     sink.conduct = () => (isOver ? "take" : new Outage("nothing passes", { alarm: ++tries > 3 }));
     drain.start();
     await clock.pass(60_000);
-    expect(drain.stats().alarms).toEqual([{ lane: "", why: "nothing passes" }]);
+    expect(drain.stats().alarms).toEqual([{ lane: "", why: "nothing passes", scope: "lane" }]);
     isOver = true;
     await clock.pass(30_000);
     expect(drain.stats()).toMatchObject({ trouble: null, alarms: [] });

@@ -110,6 +110,7 @@ describe("the books", () => {
     await until(() => influx()?.waiting === 1);
     expect(influx()?.["oldest_age_seconds"]).toBeGreaterThanOrEqual(3_600);
     expect(stats().spool.oldest_age_seconds).toBeGreaterThanOrEqual(3_600);
+    expect(stats().attention.text).toBe("Sink influx stands still for telemetry_sick until somebody acts");
   });
 
   test.each(["received", "accepted", "duplicate", "rejected:TOKEN_INVALID"])(
