@@ -175,10 +175,10 @@ describe("sluice spool", () => {
   test.each(["victoriametrics", "questdb"])(
     "export writes line protocol with all that was held, also what %s does not take",
     async (api) => {
-      fill([event(1, { payload: '{"seq":1,"metrics":{"a.b":1,"state":"on"}}' })]);
+      fill([event(1, { payload: '{"seq":1,"metrics":{"a.b":1,"c\\"d":2,"state":"on"}}' })]);
       const { code, out } = await sluiceWith({ INFLUXDB_API: api }, "export", "--format", "lp");
       expect(code).toBe(0);
-      expect(out).toContain(' seq=1i,a.b=1,state="on" ');
+      expect(out).toContain(' seq=1i,a.b=1,c"d=2,state="on" ');
     },
   );
 

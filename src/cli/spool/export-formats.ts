@@ -42,14 +42,14 @@ function jsonOf(entry: Entry): string {
 /**
  * Line protocol as the influx sink would send it: with the types that it has learned, and two readings of a device at
  * the same time as far apart as the server that the settings name can tell, a nanosecond in general. What that server does not take, as
- * text, is there all the same: it may be gone for good. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
+ * text or a name, is there all the same: it may be gone for good. `tenantTag`: the tenant becomes the first tag, because the lines of all tenants
  * end up in one place.
  */
 export function lineProtocol({ general, influx }: Config, tenantTag: boolean): Format {
   const clock = systemClock;
   const { dataDir } = general;
   const { databaseOf, types, collisions } = createEncoding({
-    ...{ settings: influx, dataDir, clock, log: silentLog, tenantTag },
+    ...{ settings: influx, dataDir, clock, log: silentLog, tenantTag, badName: null },
   });
   // No bound on how far a reading's time is from its arrival: an export leaves nothing behind.
   const { makeLines } = createLines({ types, collisions, clock, distanceMaxMs: 0 });

@@ -30,6 +30,8 @@ export interface EncodingOptions {
   readonly log: Log;
   /** Absent: the tenant is a tag if the settings let tenants share a database. */
   readonly tenantTag?: boolean;
+  /** Absent: what the server that the settings name cannot have. */
+  readonly badName?: RegExp | null;
 }
 
 /** Tenants whose database's name is kept. */
@@ -41,7 +43,7 @@ export function createEncoding({ settings, dataDir, clock, log, ...given }: Enco
   const [prefix = "", suffix] = database.split("{tenant_id}");
   const isOne = isWithoutDatabases(api);
   const isShared = suffix === undefined || isOne;
-  const { tenantTag = isShared } = given;
+  const { tenantTag = isShared, badName = badNameOf(api) } = given;
   const name = isOne ? api : prefix;
   /** To join the name for each entry cost more than all else that is decided here. */
   const ofTenants = new Map<string | null, string>();
@@ -63,7 +65,7 @@ export function createEncoding({ settings, dataDir, clock, log, ...given }: Enco
     types: createTypeMap({
       path: join(dataDir, "influx-types.json"),
       integerFields: integerFields.split(",").map((field) => field.trim()),
-      badName: badNameOf(api),
+      badName,
       reserved: ["time", "device_id", "site_id", ...(tenantTag ? ["tenant_id"] : [])],
       clock,
       log,
