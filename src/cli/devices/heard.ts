@@ -29,19 +29,22 @@ const nothing: HeardColumns = { last_seen: null, messages: 0, rejected: 0, last_
 /**
  * @param query names the devices, as GET /admin/devices takes it
  * @param given the gateway that --gateway names
+ * @param last of those that are to be told of: behind it nothing is read
  * @returns undefined: no gateway runs here, or it cannot tell now, which is said
  */
 export async function heardOf(
   context: Context,
   given: GatewayClient | undefined,
   query: Readonly<Record<string, string | undefined>>,
+  last: DeviceId,
 ): Promise<Heard | undefined> {
   const client = given ?? (await gatewayOfThisHost(context));
   if (client === undefined) return undefined;
   const asked = { ...query, order: "name", limit: pageMax };
   const known = new Map<string, HeardColumns>();
   try {
-    for (let after: string | null | undefined; after !== null;) {
+    const lastKey = deviceKey(last.tenantId, last.deviceId);
+    for (let after: string | null | undefined; after !== null && !known.has(lastKey);) {
       const path = withQuery("/admin/devices/activity", { ...asked, after });
       const page = activityPage.parse(await client.request("GET", path));
       for (const {

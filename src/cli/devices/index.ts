@@ -88,7 +88,8 @@ const list = command({
       const none = isFiltered
         ? `no device matches${hint}`
         : "no device is registered: see `sluice devices add`";
-      const heard = await heardOf(context, client, { tenant, site, status, match });
+      const last = found.at(-1);
+      const heard = last && (await heardOf(context, client, { tenant, site, status, match }, last));
       return printDevices(context, found, { none, asJson: options.json, heard });
     }),
 });
@@ -106,7 +107,7 @@ const show = command({
         id,
         await store.get(id),
         options.json,
-        await heardOf(context, client, only),
+        await heardOf(context, client, only, id),
       );
     }),
 });
