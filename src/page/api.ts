@@ -62,8 +62,10 @@ export function useLive(): LiveState {
   useEffect(() => {
     let last: Live | undefined;
     let source: EventSource | undefined;
-    let shownMs = 0;
+    let [shownMs, openedMs] = [0, 0];
     const open = () => {
+      source?.close();
+      openedMs = performance.now();
       source = new EventSource(fromHere("/live"));
       source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
         const now = performance.now();
@@ -75,8 +77,7 @@ export function useLive(): LiveState {
     };
     // A browser has six connections to the gateway for all its tabs: one that nobody sees leaves them to the others, which would hang.
     const show = () => {
-      source?.close();
-      if (document.hidden) return;
+      if (document.hidden) return source?.close();
       shownMs = performance.now();
       open();
     };
@@ -87,8 +88,9 @@ export function useLive(): LiveState {
       const ageMs = performance.now() - (last?.atMs ?? 0);
       const isOld = Math.min(ageMs, performance.now() - shownMs) > staleMs;
       setOldSeconds(isOld ? Math.round(ageMs / 1000) : undefined);
-      // The browser does not ask again by itself when it was refused: too many streams were open.
-      if (source?.readyState === EventSource.CLOSED) open();
+      // The browser does not ask again by itself when it was refused, as too many streams were open, nor on a connection that died without a word.
+      const isMute = isOld && performance.now() - openedMs > muteMs;
+      if (isMute || source?.readyState === EventSource.CLOSED) open();
     }, 1000);
     return () => {
       document.removeEventListener("visibilitychange", show);
@@ -100,6 +102,8 @@ export function useLive(): LiveState {
 }
 
 const staleMs = 3_500;
+/** A stream that tells nothing for so long is opened anew. */
+const muteMs = 5_000;
 
 /** A number that grows every so often while the page is seen, and `may` (absent: always) allows it. */
 export function useTick(everyMs: number, may?: () => boolean): number {

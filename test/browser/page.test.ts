@@ -213,6 +213,24 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     });
   });
 
+  test("a connection that dies without a word is left for another, as after a power cut of the host", async () => {
+    running = await startInProcess();
+    const line = await startProxy({ port: Number(running.gateway.httpAddress().split(":").at(-1)) });
+    endLater(() => line.stop());
+    const known = new WeakSet<object>();
+    let isCut = false;
+    line.onAnswer((_, connection) => {
+      if (!isCut) known.add(connection);
+      return !(isCut && known.has(connection));
+    });
+    await show({}, `http://127.0.0.1:${line.port}/`);
+    await sentence("Working");
+    isCut = true;
+    await shows("h2#stale", "has not answered for");
+    // Of the connections that the browser still holds it may try one dead one after the other.
+    await page.locator("h2#stale").waitFor({ state: "detached", timeout: 60_000 });
+  });
+
   test("devices: add one whose token is shown once, give it another, revoke it, let it in, follow it", async () => {
     await open();
     await shows("#devices p", "No device is registered.");
