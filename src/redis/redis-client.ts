@@ -201,7 +201,8 @@ async function opened(endpoint: Endpoint, clock: Clock): Promise<Bun.RedisClient
 function urlOf({ host, port, socket, db, username, password, tls }: Endpoint): string {
   const login =
     password === undefined ? "" : `${encodeURIComponent(username ?? "")}:${encodeURIComponent(password)}@`;
-  if (socket !== undefined) return `redis+unix://${login}${socket}`;
+  // Bun takes no user and password without a host, and none is asked.
+  if (socket !== undefined) return `redis+unix://${login}localhost${socket}`;
   return `${tls === undefined ? "redis" : "rediss"}://${login}${hostPort({ host, port })}/${db}`;
 }
 

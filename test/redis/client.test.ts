@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemClock } from "../../src/core/clock.ts";
 import { explain } from "../../src/core/log/log.ts";
 import { openRedis, type Redis, script } from "../../src/redis/redis-client.ts";
@@ -226,6 +226,25 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     expect(await client.script(echo, [], ["a"])).toBe("a");
     await redis.send("SCRIPT", "FLUSH");
     expect(await client.script(echo, [], ["b"])).toBe("b");
+  });
+
+  test("a unix socket, with a user and a password that stand beside its URL", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "sluice-redis-socket-")), "redis.sock");
+    ends.push(() => rmSync(dirname(path), { recursive: true }));
+    const password = "sec ret/ü@";
+    const redis = await server(
+      ["--unixsocket", path, "--requirepass", password],
+      `:${encodeURIComponent(password)}@`,
+    );
+    const at = { url: `redis+unix://${path}`, db: 3 };
+    for (const login of [{ password }, { username: "default", password }]) {
+      const client = open({ ...at, ...login });
+      expect(await client.pipeline([["SET", "key", "by its socket"]])).toEqual(["OK"]);
+    }
+    await redis.send("SELECT", "3");
+    expect(await redis.send("GET", "key")).toBe("by its socket");
+    expect(await failure(open({ ...at, password: "wrong" }))).toMatch(/WRONGPASS.*correct .*REDIS_PASSWORD/);
+    expect(await failure(open(at))).toMatch(/NOAUTH.*set REDIS_PASSWORD/);
   });
 
   test("a database by its number, in the URL or beside it", async () => {
