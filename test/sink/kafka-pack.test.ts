@@ -6,7 +6,7 @@ import { createEncoder } from "../../src/sink/kafka/record.ts";
 import { events } from "../contract/entries.ts";
 
 test("batches that were too large are small from then on, and large again once larger ones are taken", () => {
-  const packer = createPacker(createEncoder("g", "device"));
+  const packer = createPacker(createEncoder("g", "device"), Date.now);
   const topic = (name: string) => ({ name, id: "", leaders: [1], may: () => undefined });
   const targets = { validated: topic("events"), rejected: topic("errors") };
   let bytesMax = 20_000;

@@ -253,6 +253,18 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     await own.stop();
   });
 
+  test("takes what arrived while this host's clock was ahead once that is right", async () => {
+    const sink = kafka.open();
+    const nowMs = Date.now();
+    const entries = events(1, 9).map((entry) => ({
+      ...entry,
+      receivedMs: entry.seq % 3 === 0 ? nowMs + 86_400_000 : nowMs,
+    }));
+    const given = delivery(entries);
+    expect(await sink.deliver(given)).toEqual({ delivered: 9, ignored: 0, refused: 0 });
+    for (const { timestampMs } of await kafka.events()) expect(timestampMs).toBeLessThanOrEqual(Date.now());
+  });
+
   test("finds the few that are too large among many, in a bounded number of tries", async () => {
     const small = await openKafka(bootstrap, { configs: { "max.message.bytes": "4000" } });
     const entries = events(1, 400).map((entry) => (entry.seq % 97 === 0 ? huge(entry.seq) : entry));

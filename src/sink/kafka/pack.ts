@@ -4,6 +4,9 @@
  * A batch is closed at 900 KB, for the broker's bound (`message.max.bytes`, 1 MiB) is per batch and partition: a burst of one device
  * all goes to one partition. A batch that was refused is split in halves at the next try, and one that was too large also bounds those
  * that follow, until larger ones are taken again; an entry that is refused alone is told with the broker's words.
+ *
+ * The time of a record is that of its entry's arrival, but never ahead of now: a broker takes nothing of an hour ahead, and this host's
+ * clock may have been set right since.
  */
 import type { Entry } from "../../core/entry.ts";
 import { createPace } from "../../core/pace.ts";
@@ -42,7 +45,7 @@ class Packed extends RecordBatch {
   }
 }
 
-export function createPacker(encoder: Encoder): Packer {
+export function createPacker(encoder: Encoder, wallMs: () => number): Packer {
   const pool: Packed[] = [];
   /** Before these entries a batch ends. */
   const cuts = new Set<number>();
@@ -64,6 +67,7 @@ export function createPacker(encoder: Encoder): Packer {
     },
     pack(entries, { validated, rejected }, alone = false) {
       used = 0;
+      const nowMs = wallMs();
       const byTopic = [new Map<number, Packed[]>(), new Map<number, Packed[]>()] as const;
       for (const entry of entries) {
         const isEvent = entry.kind === "event";
@@ -78,7 +82,7 @@ export function createPacker(encoder: Encoder): Packer {
         const isFull =
           batch.count > 0 && (batch.bytes + value.length > pace.size || alone || cuts.has(entry.seq));
         if (isFull) batches.push((batch = fresh()));
-        batch.add(entry.receivedMs, bytes, value);
+        batch.add(Math.min(entry.receivedMs, nowMs), bytes, value);
         batch.seqs.push(entry.seq);
       }
       return byTopic.flatMap((open, i) =>

@@ -90,7 +90,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   };
   const known = new KnownPositions();
   const pace = createPace(entriesMax);
-  const packer = createPacker(createEncoder(gatewayId, settings.deviceId));
+  const packer = createPacker(createEncoder(gatewayId, settings.deviceId), () => clock.wallMs());
   const witness = createWitness(isMeant);
   const counts = { transactions: 0, sessions: 0, split: 0 };
   /** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
