@@ -48,6 +48,8 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   function send(path: string, given: RequestInit): Promise<Response> {
     // A token is for this gateway, and not for where it may point to.
     return fetch(new URL(path, base), { ...given, redirect: "error" }).catch((cause: unknown) => {
+      if (context.signal.aborted)
+        throw new Error(`interrupted before the gateway at ${base.origin} answered`);
       throw new Error(
         `no gateway answers at ${base.origin} (does \`sluice run\`? HTTP_LISTEN or --gateway name another)`,
         { cause },

@@ -137,6 +137,24 @@ test("events: if the gateway ends the stream the work is not done", async () => 
   expect(said.err).toContain("error: the gateway ended this: it stops");
 });
 
+test("who interrupts a command that waits for an answer is not told that no gateway answers", async () => {
+  const asked = Promise.withResolvers<void>();
+  using gateway = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch() {
+      asked.resolve();
+      return new Promise<Response>(() => {});
+    },
+  });
+  const { said, code } = sluice("status", "--gateway", gateway.url.origin);
+  await asked.promise;
+  stop.abort();
+  expect(await code).toBe(1);
+  expect(said.err).toEndWith(`error: interrupted before the gateway at ${gateway.url.origin} answered\n`);
+  void gateway.stop(true);
+});
+
 test("events: an invalid device is a usage error", async () => {
   const { said, code } = sluice("events", "--device", "d1");
   expect([await code, said.err.includes("<tenant>/<device>")]).toEqual([2, true]);
