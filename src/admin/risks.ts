@@ -27,6 +27,7 @@ const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefine
   shortDisk,
   unfilledSink,
   endingCertificate,
+  sharedClientId,
   brokerLoss,
   manyRejects,
 ];
@@ -104,6 +105,22 @@ function endingCertificate({ certificates }: RiskFacts, nowMs: number): Attentio
     detail: `it is valid until ${first.ends_at}`,
     remedy: "Put the new one into the file; the gateway reads it again by itself.",
   };
+}
+
+/** In between the connection is good, whose turn it is. */
+function sharedClientId({ sources }: RiskFacts): Attention | undefined {
+  for (const { kind, rival } of sources) {
+    if (typeof rival !== "string") continue;
+    return {
+      level: "warning",
+      text: `Another client seems to have the client id of source ${kind}`,
+      since: null,
+      detail: rival,
+      remedy:
+        "Look for a gateway that was set up from a copy of this one's DATA_DIR (gateway-id), and give each a GATEWAY_ID of its own.",
+    };
+  }
+  return undefined;
 }
 
 function brokerLoss({ sources }: RiskFacts, nowMs: number): Attention | undefined {

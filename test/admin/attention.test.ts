@@ -89,6 +89,16 @@ test("a source that the broker refuses a part of is not said to be away", () => 
   broken.clear();
 });
 
+test("another client with the source's id is told of while the connection is good", () => {
+  const rival = "another client with the same id, g1, took our session";
+  expect(now({ ...facts, sources: [{ kind: "mqtt", rival }] })).toMatchObject({
+    level: "warning",
+    text: "Another client seems to have the client id of source mqtt",
+    detail: rival,
+  });
+  expect(now({ ...facts, sources: [{ kind: "mqtt", rival: null }] }).text).toBe("Working");
+});
+
 test("messages that the broker dropped are told of for an hour, after all that can be mended", () => {
   const at = new Date(clock.wallMs()).toISOString();
   const lost = { ...facts, sources: [{ kind: "mqtt", broker_dropped: 1505, broker_dropped_at: at }] };

@@ -39,6 +39,7 @@ export const mqtt = sourceKind({
   counts: {
     broker_dropped: "Messages that the broker says it dropped for one of its clients.",
     broker_dropped_at: "When it said so last; ISO 8601, UTC.",
+    rival: "What tells of another client that has our client id; null if nothing does.",
     not_subscribed: "Filters that the broker refuses to subscribe us to, while it grants others.",
   },
   mistakes: mqttMistakes,
@@ -52,9 +53,7 @@ export const mqtt = sourceKind({
     }),
 });
 
-const nothing = () => {};
-const retryBaseMs = 500;
-const retryMaxMs = 30_000;
+const [retryBaseMs, retryMaxMs] = [500, 30_000];
 /** A connection that lasted this long was a good one: the next wait is short again. */
 const goodConnectionMs = 10_000;
 /** If nobody says how large a payload may be. */
@@ -107,7 +106,7 @@ export function openMqttSource(options: MqttOptions): Source {
   let connection: Connection | undefined;
   let retry: Timer | undefined;
   /** While one is due: a broker drops what it cannot keep meanwhile. */
-  let retryNow = nothing;
+  let retryNow = () => {};
   let looking: Timer | undefined;
   let detail = `${place}: not started`;
   /** The last that was logged of how it stands, and why it did not since. */
@@ -228,7 +227,7 @@ export function openMqttSource(options: MqttOptions): Source {
     if (stopped) return;
     retryNow = () => {
       retry?.cancel();
-      retryNow = nothing;
+      retryNow = () => {};
       if (!stopped) dial(intake);
     };
     retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), retryNow);
@@ -293,6 +292,7 @@ export function openMqttSource(options: MqttOptions): Source {
       reconnects,
       unacknowledged: (connection?.unacknowledged() ?? 0) + former.unacknowledged(),
       ...losses.stats(),
+      rival: rivals.suspicion() ?? null,
       not_subscribed: connected ? notSubscribed : 0,
     }),
     counters: ["broker_dropped"],

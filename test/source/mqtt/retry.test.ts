@@ -100,6 +100,7 @@ test("once a rival is suspected, it is still logged that the broker is away, and
     "refuses the user name or password: check MQTT_USERNAME and MQTT_PASSWORD",
     "connected, MQTT 5, subscribed to tenant/+/device/+/+",
   ]);
+  expect(String(Object(source.status())["rival"])).toContain("another client with the same id");
 });
 
 test("after close it does not come back", async () => {
