@@ -28,7 +28,6 @@ export class Marks {
     const { value, beside } = passed.at(-1) ?? mark;
     this.#toWrite.set(mark.key, value);
     if (beside !== undefined) this.#toWrite.set(beside.key, beside.value);
-    if (queue.length === 0) this.#open.delete(mark.key);
   }
 
   toWrite(): ReadonlyMap<string, string> {

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Mark } from "../../src/core/message.ts";
+import { Marks } from "../../src/intake/marks.ts";
 import { aDeviceMessage, aRegistry, intake } from "../kit/intake.ts";
 import { messagesMax } from "../kit/log-reader.ts";
 import { spoolKit } from "../kit/spool.ts";
@@ -32,6 +34,38 @@ describe("the mark of a log", () => {
     part.answer();
     part.clock.advance(30);
     expect([marks(), part.spool.head]).toEqual([{ log: "4", another: "9" }, 5]);
+  });
+
+  test("goes on as far as the next that waits, with what is kept beside it, and is written once", () => {
+    const marks = new Marks();
+    const log = (value: string, beside?: Mark["beside"]): Mark => ({
+      key: "log",
+      value,
+      ...(beside && { beside }),
+    });
+    const [first, second, third, fourth, fifth] = [
+      log("1"),
+      log("2", { key: "epoch", value: "a" }),
+      log("3"),
+      log("4", { key: "epoch", value: "b" }),
+      log("5"),
+    ] as const;
+    const written = () => {
+      const now = Object.fromEntries(marks.toWrite());
+      marks.committed();
+      return now;
+    };
+    for (const mark of [first, second, third, fourth]) marks.receive(mark);
+    marks.group(second);
+    expect(written()).toEqual({});
+    marks.group(first);
+    expect(written()).toEqual({ log: "2", epoch: "a" });
+    marks.receive(fifth);
+    for (const mark of [fourth, fifth]) marks.group(mark);
+    expect(written()).toEqual({});
+    marks.group(third);
+    expect(written()).toEqual({ log: "5" });
+    expect(written()).toEqual({});
   });
 
   test("is not written while the disk takes no entries, and is written for a duplicate too", () => {
