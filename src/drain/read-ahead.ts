@@ -190,7 +190,7 @@ export class ReadAhead {
       }
     }
     // A lane that was sent on its detour while this was under way holds nothing now, and goes on after it.
-    if (lane.length > 0) lane.drop(entries.length, nowMs);
+    lane.drop(entries.length, nowMs);
     if (lane.scanned !== undefined) lane.scanned = Math.max(lane.scanned, (entries.at(-1)?.seq ?? 0) + 1);
     this.#window.advance();
     this.#save();

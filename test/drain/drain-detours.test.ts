@@ -60,6 +60,19 @@ describe("a lane that fails", () => {
     expect(spool.cursorOf("memory").detours.size).toBe(0);
   });
 
+  test("catches up a full batch at a time, and waits for none of them to linger", async () => {
+    const sink = memorySink({ lane: byTenant, batchMax: 20, lingerMs: 60_000 });
+    const { clock, spool, drain } = setUp({ sink });
+    sink.conduct = () => new Error("away");
+    drain.start();
+    for (let i = 0; i < 5; i++) putInto(spool, 20, "bad");
+    await clock.pass(1_000);
+    expect(spool.cursorOf("memory").detours.get("bad")).toEqual({ seq: 1, waiting: 100 });
+    sink.conduct = () => "take";
+    await clock.pass(31_000);
+    expect(sink.taken.get("bad")).toHaveLength(100);
+  });
+
   test("keeps its entries in the spool, which trims none of them", async () => {
     const { clock, spool, sink, drain } = setUp({ settings: littleRoom });
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");

@@ -603,6 +603,23 @@ describe("the watchdog gives up a look-up", () => {
     expect(part.balanced()).toBe(true);
   });
 
+  test("a group that waits does so since the first of it came", () => {
+    const part = intake(kit, aRegistry());
+    part.cached.add("a");
+    part.clock.advance(100_000);
+    part.state.full = true;
+    part.port.receive(aDeviceMessage(1, "a"));
+    part.clock.advance(5_000);
+    part.port.receive(aDeviceMessage(2, "a"));
+    part.clock.advance(3_000);
+    expect(part.ingest.oldest()).toMatchObject({ stage: "group", waitedMs: 8_000 });
+    part.state.full = false;
+    part.clock.advance(5_000);
+    expect(part.ingest.oldest()).toBeUndefined();
+    part.port.receive(aDeviceMessage(3, "a"));
+    expect(part.ingest.oldest()).toMatchObject({ stage: "group", waitedMs: 0 });
+  });
+
   test("an answer that comes too late is not taken for that of the device's next message", async () => {
     const part = intake(kit, aRegistry());
     part.port.receive(aDeviceMessage(1, "a"));
