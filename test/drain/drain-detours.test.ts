@@ -73,6 +73,26 @@ describe("a lane that fails", () => {
     expect(sink.taken.get("bad")).toHaveLength(100);
   });
 
+  test("goes on behind what was on its way when it had to make room", async () => {
+    const { clock, spool, sink, drain } = setUp({ entriesMax: 50 });
+    sink.conduct = (lane) => (lane === "slow" ? "hang" : "take");
+    drain.start();
+    putInto(spool, 20, "slow");
+    await clock.pass(10);
+    for (let i = 0; i < 5; i++) {
+      putInto(spool, 20, "good");
+      putInto(spool, 3, "slow");
+      await clock.pass(10);
+    }
+    expect(drain.stats()).toMatchObject({ delivered: 100, waiting: 35, trouble: null });
+    sink.conduct = () => "take";
+    sink.release();
+    await clock.pass(1_000);
+    expect(sink.taken.get("slow")).toHaveLength(35);
+    expect(new Set(sink.taken.get("slow")).size).toBe(35);
+    expect(drain.stats()).toMatchObject({ delivered: 135, waiting: 0 });
+  });
+
   test("keeps its entries in the spool, which trims none of them", async () => {
     const { clock, spool, sink, drain } = setUp({ settings: littleRoom });
     sink.conduct = (lane) => (lane === "bad" ? new Error("away") : "take");
