@@ -108,7 +108,6 @@ export class Rejudge {
   #go(): void {
     const first = this.#batch[0]?.seq ?? this.#from;
     this.#parts.spool.holdFrom(this.#left > 0 ? first : Number.MAX_SAFE_INTEGER);
-    if (this.#left === 0) this.#awaitsTime = false;
     if (this.#mayRun()) this.#running ??= this.#run();
   }
 

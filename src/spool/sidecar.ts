@@ -41,7 +41,7 @@ export class SidecarTables {
   #held: number;
   /** What the transaction under way adds to `#held`; `#next` is what it makes of `#books`. */
   #change = 0;
-  #next: ReadonlyMap<string, number> | undefined;
+  #next: ReadonlyMap<string, number>;
   /** The counters as they are on disk, so that only those that moved are written. */
   #books: ReadonlyMap<string, number>;
 
@@ -62,7 +62,7 @@ export class SidecarTables {
     );
     this.#held =
       db.query<{ n: number }, []>("SELECT coalesce(sum(count), 0) AS n FROM packets").get()?.n ?? 0;
-    this.#books = booksIn(db);
+    this.#books = this.#next = booksIn(db);
   }
 
   /** The counters as last written. */
@@ -127,9 +127,7 @@ export class SidecarTables {
 
   written(): void {
     this.#held += this.#change;
-    this.#change = 0;
-    this.#books = this.#next ?? this.#books;
-    this.#next = undefined;
+    this.#books = this.#next;
   }
 }
 

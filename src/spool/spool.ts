@@ -61,7 +61,7 @@ export class Spool {
   readonly reserveFreeSpace: (bytes: number) => void;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
-  #listeners: (() => void)[] = [];
+  readonly #listeners: (() => void)[] = [];
   readonly #keeping: Keeping;
   readonly #trimming: Trimming;
   #head: number;
@@ -222,7 +222,6 @@ export class Spool {
 
   close(): void {
     this.#timer.cancel();
-    this.#listeners = [];
     this.#idle();
     noteClosed(this.#db, this.#dataDir, this.#check);
     this.#db.close();

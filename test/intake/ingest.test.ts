@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Message } from "../../src/core/message.ts";
 import { finish } from "../../src/intake/finish.ts";
+import { parkedMax } from "../../src/intake/ingest.ts";
 import { spoolKit } from "../kit/spool.ts";
 import { aDeviceMessage, afterCrash, aRegistry, intake, numbers } from "../kit/intake.ts";
 
@@ -533,6 +534,8 @@ describe("a spool that cannot be written", () => {
     part.cached.add("a");
     part.state.full = true;
     for (let n = 1; n <= 1_200; n++) part.port.receive(aDeviceMessage(n, "a"));
+    // What comes meanwhile is no reason to try again.
+    expect(part.state.refusals).toBe(1);
     part.clock.advance(2_000);
     expect(part.ingest.held).toBe("the spool is full");
     expect(part.durable).toEqual([]);
@@ -587,6 +590,20 @@ describe("a spool that cannot be written", () => {
       kit.clear();
     }
   });
+});
+
+test("a source goes on reading once there is room, not as soon as something else was written", () => {
+  const part = intake(kit, aRegistry());
+  part.cached.add("a");
+  for (let n = 0; n < parkedMax; n++) part.port.receive(aDeviceMessage(n, `unknown-${n}`));
+  let resumed = 0;
+  part.port.whenRoom(() => resumed++);
+  part.port.receive(aDeviceMessage(1, "a"));
+  part.clock.advance(50);
+  expect([part.ingest.isFull(), numbers(part.durable), resumed]).toEqual([true, [1], 0]);
+  part.answer(1);
+  part.clock.advance(50);
+  expect([part.ingest.isFull(), resumed]).toEqual([false, 1]);
 });
 
 describe("the watchdog gives up a look-up", () => {

@@ -2,7 +2,7 @@
  * What a device sends again without DUP because its connection ended: one entry, and two readings are never taken for
  * one.
  */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { Retries } from "../../src/intake/retries.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { readMappingFile } from "../../src/judge/mapping/file.ts";
@@ -101,4 +101,32 @@ test.each([
 ])("a message with %j has an identity of its own, and by its time alone", (changes, has, byTime) => {
   const { message } = sent(aBody(changes));
   expect([judge.hasOwnIdentity(message), judge.hasOwnIdentity(message, true)]).toEqual([has, byTime]);
+});
+
+describe("what is remembered of an unanswered message", () => {
+  const reading = (n: number, abandoned: () => boolean = () => true) => aMessage({ seq: n }, { abandoned });
+  const retries = () => new Retries(() => true);
+
+  test("is for one try: who is told now has been told", () => {
+    const known = retries();
+    known.note(reading(1));
+    known.committed();
+    expect([known.isRetry(reading(1)), known.isRetry(reading(1))]).toEqual([true, false]);
+  });
+
+  test("is nothing if its sender was there when it reached the disk, and was told", () => {
+    const known = retries();
+    let isGone = false;
+    known.note(reading(1, () => isGone));
+    known.committed();
+    isGone = true;
+    expect(known.isRetry(reading(1))).toBe(false);
+  });
+
+  test("has a bound, at which the oldest goes", () => {
+    const known = retries();
+    for (let n = 0; n <= 10_000; n++) known.note(reading(n));
+    known.committed();
+    expect([0, 1, 10_000].map((n) => known.isRetry(reading(n)))).toEqual([false, true, true]);
+  });
 });

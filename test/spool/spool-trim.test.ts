@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Entry } from "../../src/core/entry.ts";
+import { openSqlite } from "../../src/core/file/sqlite.ts";
 import { noDetours } from "../../src/core/sink.ts";
 import { reserveFreeSpace, SpoolFull } from "../../src/spool/disk.ts";
 import type { Spool } from "../../src/spool/spool.ts";
@@ -427,6 +428,27 @@ test("a disk that is far from its floor is asked once a second, and one that is 
     for (;;) append(1_000);
   }).toThrow(SpoolFull);
   expect(free).toBe(100_000);
+});
+
+test("a group of duplicates alone has no entry and is taken on a disk that is short of room, too", () => {
+  const spool = kit.spool({ freeBytesMin: 1e15 });
+  expect(() => spool.append(bulky(1, 1_000), emptyRecord)).toThrow(SpoolFull);
+  spool.append([], { books: new Map([["duplicate", 1]]) });
+  expect([spool.head, spool.sidecar.books().get("duplicate")]).toEqual([0, 1]);
+});
+
+test("a disk that only the write-ahead log fills takes what comes: the log is emptied before that is refused", () => {
+  const { dataDir, clock } = { dataDir: kit.dir(), clock: simulatedClock() };
+  const db = openSqlite(join(dataDir, "t.db"));
+  db.run("CREATE TABLE t (text TEXT)");
+  const free = () => 200_000 - statSync(join(dataDir, "t.db-wal")).size;
+  const check = reserveFreeSpace({ db, dataDir, freeBytesMin: 100_000, clock }, free);
+  db.run("INSERT INTO t VALUES (?)", ["x".repeat(150_000)]);
+  expect(free()).toBeLessThan(100_000);
+  check(1_000);
+  expect(() => check(150_000)).toThrow(SpoolFull);
+  reserveFreeSpace({ db, dataDir, freeBytesMin: 0, clock }, free)(150_000_000);
+  db.close();
 });
 
 describe("the age bound", () => {

@@ -62,6 +62,19 @@ describe("a requeued entry", () => {
     expect([it.spool.head, it.books.spooled, it.balanced()]).toEqual([0, 0, true]);
   });
 
+  test("is no more to the books than what is on the disk, also if a source speaks as soon as the group before is there", () => {
+    const it = intake(kit, registry());
+    it.cached.add("a");
+    let n = 1;
+    it.state.onDurable = () => {
+      if (n < 3) it.port.receive(aDeviceMessage(++n, "a"));
+    };
+    it.port.receive(aDeviceMessage(n, "a"));
+    it.ingest.requeue([back(1)], replayed);
+    expect([it.spool.head, it.ingest.openEntries.length, it.balanced()]).toEqual([4, 0, true]);
+    expect(it.spool.sidecar.books().get("accepted")).toBe(3);
+  });
+
   test("survives a restart, books and all", () => {
     const it = intake(kit, registry());
     it.ingest.requeue([back(1), back(2)], (books) => {
