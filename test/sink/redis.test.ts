@@ -179,6 +179,25 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
     expect((await hash("device:acme/d1:metadata"))["event_ms"]).toBe(String(nowMs + 1));
   });
 
+  test("what came while this host's clock was ahead freezes nothing once that is right", async () => {
+    let aheadMs = 8 * 3_600_000;
+    const sink = open({}, { clock: { ...systemClock, wallMs: () => Date.now() + aheadMs } });
+    const atMs = (ms: number) => ({ receivedMs: ms, eventMs: ms });
+    const ahead = reading(1, { a: 1, b: 1 }, atMs(nowMs + aheadMs));
+    await deliverAll(sink, [ahead]);
+    aheadMs = 0;
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "1", b: "1" });
+    await deliverAll(sink, [reading(2, { a: 2 }, atMs(nowMs))]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2", b: "1" });
+    expect(await hash("device:acme/d1:metadata")).toMatchObject({ seq: "2", received_ms: String(nowMs) });
+    expect(Number(await server.send("ZSCORE", "devices:seen", "acme/d1"))).toBe(nowMs);
+    expect(Number(await server.send("PTTL", "device:acme/d1:metadata"))).toBeLessThanOrEqual(86_400_000);
+    // An older one is older still, and so is that one if it comes again.
+    await deliverAll(sink, [reading(1, { a: 0 }, atMs(nowMs - 1_000))]);
+    await deliverAll(sink, [ahead]);
+    expect(await hash("device:acme/d1:values")).toEqual({ a: "2", b: "1" });
+  });
+
   test("keeps a number's digits and any JSON scalar", async () => {
     const payload = '{"metrics":{"big":1152921504606846977,"t":true,"n":null,"s":"ü\\"\\u0000","f":1e400}}';
     await deliverAll(open(), [event(1, { payload, receivedMs: nowMs, eventMs: nowMs })]);

@@ -3,7 +3,8 @@
  * which plain commands cannot promise: with them the last to write wins.
  *
  * A stamp is text of fixed width, `<event time in ns>-<seq>`, and the later one is the greater text: as numbers, two times that
- * differ by a nanosecond would be one double. Event times are cut off at the arrival, so that a clock in the future freezes nothing.
+ * differ by a nanosecond would be one double. Event times are cut off at the arrival, so that a clock in the future freezes nothing; and
+ * a stamp that is ahead of now, since our own host's clock was and has been set right, gives way to any that is not.
  *
  * Whether a device's time is over is told by the earlier of two clocks, that of Redis and ours: whichever runs ahead, no device that is
  * heard goes.
@@ -16,6 +17,9 @@ export const devicesPerCallMax = 100;
 export const metricsPerGroupMax = 1_000;
 /** Metrics kept per device: one that invents names must not fill the memory. */
 export const metricsPerDeviceMax = 2_000;
+
+/** Clocks of gateways, and of Redis, may differ by so much. */
+const clocksDifferMs = 60_000;
 
 /**
  * What a script that fails has written stays, so that a device's keys do not tell whether it is in the indexes: it is put there each time.
@@ -30,18 +34,25 @@ local pre,ttl,max,call=ARGV[1],tonumber(ARGV[2]),tonumber(ARGV[3]),redis.call
 local t=call('TIME')
 local now=t[1]*1000+t[2]/1000
 local ahead=math.max(0,now-ARGV[4])
+local limit=math.max(now,ARGV[4])+${clocksDifferMs}
+local limitText=string.format('%013.0f',limit)
+local function newer(s,k)
+  if k=='' or (s>limitText)==(k>limitText) then return s>k end
+  return k>limitText
+end
 local applied,over,seen,heard,out=0,0,{'GT'},{},{}
 local function merge(d)
-  local name,stamp,rcv,fields=d[1],d[2],d[3],d[4]
+  local name,stamp,rcv,fields=d[1],d[2],math.min(d[3],limit),d[4]
   local key=pre..'device:'..name
   local meta,vals,times=key..':metadata',key..':values',key..':times'
   if rcv+ttl<=now-ahead then return end
   local cur=call('HMGET',meta,'stamp','received_ms')
   local had=cur[2] and tonumber(cur[2])
+  if had and had>limit then had=nil call('ZREM',KEYS[1],name) end
   local latest,fresh=math.max(rcv,had or 0),false
   local expires=string.format('%.0f',latest+ttl+ahead)
   if not cur[1] then call('HSET',meta,'datatype_id','','datatype_name','','datatype_unit','') end
-  if not cur[1] or stamp>cur[1] then call('HSET',meta,'stamp',stamp,unpack(fields)) fresh=true end
+  if newer(stamp,cur[1] or '') then call('HSET',meta,'stamp',stamp,unpack(fields)) fresh=true end
   if not had or rcv>had then call('HSET',meta,'received_ms',string.format('%.0f',rcv)) end
   call('PEXPIREAT',meta,expires)
   for g=5,#d do
@@ -55,7 +66,7 @@ local function merge(d)
         room=room or max-call('HLEN',times)
         if room>0 then room=room-1 k='' else over=over+1 end
       end
-      if k and s>k then
+      if k and newer(s,k) then
         local p=#values
         values[p+1]=names[j] values[p+2]=d[g][2*j+1] stamps[p+1]=names[j] stamps[p+2]=s
       end
