@@ -4,7 +4,7 @@
  * column that does not exist is null.
  */
 import { explain, type Log } from "../../core/log/log.ts";
-import { type Postgres, type Transaction } from "./postgres-client.ts";
+import { literal, type Postgres, type Transaction } from "./postgres-client.ts";
 import { hasOverlapColumns, whenTablesExist } from "./migrate.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
@@ -93,18 +93,18 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
     return rows[0] && deviceOf(rows[0]);
   }
 
-  async function update(id: DeviceId, change: DeviceChange): Promise<Device | undefined> {
+  /** Values are literals, which take a column's type whatever type a site has given it: a status may be an enum. */
+  async function update(
+    id: DeviceId,
+    { graceMs, metadata, ...change }: DeviceChange,
+  ): Promise<Device | undefined> {
     await tablesExist();
     return db.transaction("changing a device", async (tx) => {
-      if (change.tokenHash !== undefined) await keepPreviousToken(tx, id, change.graceMs);
-      const fw = change.fwVersion === undefined ? "keep" : "set";
-      const metadata = change.metadata === undefined ? null : JSON.stringify(change.metadata);
+      if (change.tokenHash !== undefined) await keepPreviousToken(tx, id, graceMs);
+      const values = toColumns({ ...change, metadata: metadata && JSON.stringify(metadata) });
+      const set = Object.entries(values).map(([column, value]) => `${column} = ${literal(value)}`);
       const rows = await tx<DeviceRow[]>`
-        update device_registry set site_id = coalesce(${change.siteId ?? null}::text, site_id),
-          status = coalesce(${change.status ?? null}::text, status),
-          fw_version = case when ${fw}::text = 'set' then ${change.fwVersion ?? null}::text else fw_version end,
-          metadata = coalesce(${metadata}::text::jsonb, metadata),
-          provision_token_hash = coalesce(${change.tokenHash ?? null}::text, provision_token_hash)
+        update device_registry set ${tx.unsafe(set.join(", ") || "status = status")}
         where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}
         returning ${tx.unsafe(deviceColumns)}`;
       return rows[0] && deviceOf(rows[0]);
@@ -160,9 +160,8 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
   const rows = await tx<{ tenant_id: string; device_id: string }[]>`
     insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
     select tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata
-    from jsonb_to_recordset(${text}::text::jsonb) as d (n int, tenant_id text, device_id text, site_id text,
-      status text, provision_token_hash text, fw_version text, metadata jsonb)
-    order by tenant_id, device_id, n
+    from jsonb_populate_recordset(null::device_registry, ${text}::text::jsonb) with ordinality as d
+    order by tenant_id, device_id, ordinality
     on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
   const left = new Set(rows.map((row) => deviceKey(row.tenant_id, row.device_id)));
   const added = devices.map((d) => left.delete(deviceKey(d.tenantId, d.deviceId)));
@@ -190,7 +189,7 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
 async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[]): Promise<void> {
   if (devices.length === 0) return;
   const text = JSON.stringify(
-    devices.map((d) => ({ ...newRow(d, 0), previous: d.previousTokenHash, until: d.previousTokenUntil })),
+    devices.map((d) => ({ ...newRow(d), previous: d.previousTokenHash, until: d.previousTokenUntil })),
   );
   await tx`update device_registry r set previous_token_hash = d.previous, previous_token_until = d.until
     from jsonb_to_recordset(${text}::text::jsonb) as d (tenant_id text, device_id text, previous text, until timestamptz)
@@ -201,8 +200,8 @@ function deviceOf(row: DeviceRow): Device {
   return { ...toFields(row), metadata: row.metadata ?? {} };
 }
 
-function newRow(device: NewDevice, n: number) {
+function newRow(device: NewDevice) {
   const { tenantId, deviceId, siteId, status = "ACTIVE", tokenHash = null, fwVersion = null } = device;
   const { metadata = {} } = device;
-  return { n, ...toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata }) };
+  return toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata });
 }

@@ -350,6 +350,20 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await listed()).toMatchObject({ ...plain, status: "", provisionedAt: null });
   });
 
+  test("devices are registered and revoked where a status is an enum and a site a uuid", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(`create type state as enum ('ACTIVE', 'REVOKED'); drop trigger sluice_device_update on device_registry;
+      alter table device_registry alter status drop default, alter status type state using status::state,
+        alter site_id type uuid using null, alter metadata drop default, alter metadata type text`);
+    const siteId = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
+    expect(await registry.add([{ ...d1, siteId, tokenHash: "it's" }])).toEqual([true]);
+    const change = { status: "REVOKED", fwVersion: null, metadata: { a: "it's $1 \\" } };
+    const changed = { status: "REVOKED", siteId, fwVersion: null, metadata: JSON.stringify(change.metadata) };
+    expect(await registry.update(d1, change)).toMatchObject(changed);
+    expect(await registry.update(d1, {})).toMatchObject(changed);
+    expect(await registry.find([d1])).toMatchObject([{ siteId, status: "REVOKED", tokenHash: "it's" }]);
+  });
+
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
     await registry.find([d1]);
     proxy.mode("blackhole");
