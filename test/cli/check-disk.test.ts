@@ -1,6 +1,6 @@
 /** `sluice check` and the disk of DATA_DIR. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execute } from "../../src/cli/index.ts";
@@ -82,3 +82,20 @@ test.skipIf(!mounted || !existsSync(executable))(
     }
   },
 );
+
+const layers = mkdtempSync(join(tmpdir(), "sluice-check-layers-"));
+const [lower, upper, work, container] = ["lower", "upper", "work", "merged"].map((name) => {
+  mkdirSync(join(layers, name), { mode: 0o700 });
+  return join(layers, name);
+});
+const dirs = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+const isLayered = Bun.spawnSync(["mount", "-t", "overlay", "-o", dirs, "overlay", `${container}`]).success;
+afterAll(() => {
+  Bun.spawnSync(["umount", "-l", `${container}`]);
+  rmSync(layers, { recursive: true, force: true });
+});
+
+test.skipIf(!isLayered)("a container's own layer, which goes with it, is told of by the check", async () => {
+  const detail = expect.stringContaining("is on an overlay, which may be gone with its container");
+  expect(await disk({ DATA_DIR: `${container}` })).toMatchObject({ ok: true, detail });
+});

@@ -8,6 +8,10 @@ const promisesLess = "where locks and fsync may not be reliable: put DATA_DIR on
 const doubtful: ReadonlyMap<number, string> = new Map([
   [0x01021994, `tmpfs, ${goesWithHost}`],
   [0x858458f6, `ramfs, ${goesWithHost}`],
+  [
+    0x794c7630,
+    "an overlay, which may be gone with its container, or after a restart of the host: put DATA_DIR on a volume, or a disk of its own",
+  ],
   [0x6969, `NFS, ${promisesLess}`],
   [0x517b, `SMB, ${promisesLess}`],
   [0xfe534d42, `SMB, ${promisesLess}`],
