@@ -26,13 +26,19 @@ const seenLookedAtMax = 10_000;
 /** Ours alone. */
 const innerFields = new Set(["stamp", "received_ms"]);
 
-/** ARGV: prefix, names. Answers per device: metadata, values and times as flat lists, ms until it expires. */
+/** ARGV: prefix, names. Answers per device: metadata, values and times as flat lists (what is somebody else's is none), ms until it expires. */
 const readScript = script(`
 local out={}
+local function all(key)
+  local found=redis.pcall('HGETALL',key)
+  if not found.err then return found end
+  if string.find(found.err,'WRONGTYPE',1,true) then return {} end
+  return redis.call('HGETALL',key)
+end
 for i=2,#ARGV do
   local key=ARGV[1]..'device:'..ARGV[i]
   local meta=key..':metadata'
-  out[i-1]={redis.call('HGETALL',meta),redis.call('HGETALL',key..':values'),redis.call('HGETALL',key..':times'),redis.call('PTTL',meta)}
+  out[i-1]={all(meta),all(key..':values'),all(key..':times'),redis.call('PTTL',meta)}
 end
 return out
 `);
