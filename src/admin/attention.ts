@@ -99,7 +99,7 @@ const kinds: readonly (readonly [kind: string, sentenceOf: (name: string, facts:
       level: "critical",
       text: "Intake held: nothing is acknowledged",
       remedy:
-        "If the disk is short of room, free some on it. If the spool is at SPOOL_MAX_BYTES, bring back the sink that is behind, or raise that. What devices send waits with them and at the broker.",
+        "If the disk is short of room, free some on it. If the spool is at SPOOL_MAX_BYTES, bring back the sink that is behind, or raise that. Else see to what is said above. What devices send waits with them and at the broker.",
     }),
   ],
   ["source", sourceTold],

@@ -271,3 +271,8 @@ test("who reads that many are rejected is told the reason that is most frequent"
   expect(told.detail).toBe("60 in the last ten minutes, most often TOKEN_INVALID");
   expect(told.remedy).toStartWith("`sluice help TOKEN_INVALID` says");
 });
+
+test("an intake that is held for another reason than room is to be seen to by its own words", () => {
+  const parts = [{ part: "intake", ok: false, detail: "there is no directory /data any more: put it back" }];
+  expect(watch.now(facts, parts).remedy).toContain(" Else see to what is said above.");
+});
