@@ -462,28 +462,35 @@ describe.skipIf(why !== "")(`the Redis sink${why === "" ? "" : ` (skipped: ${why
       expect(await server.send("GET", "sluice:gw:mark")).toBe("9");
     });
 
-    test("is not filled anew because of a batch that came while its filling ended", async () => {
-      const proxy = await startProxy({ port: server.port });
-      const meanwhile: Promise<unknown>[] = [];
-      const bring = (seq: number) => meanwhile.push(deliverAll(sink, [reading(seq, { a: seq })]));
-      const given = { held, clock: handClock(), stored: () => (bring(7), stored) };
-      const sink = open({ url: `redis://127.0.0.1:${proxy.port}` }, given);
-      // The next batch goes behind the mark of the filling, before this is answered.
-      proxy.onSend((piece) => {
-        const movesMark =
-          piece.includes("redis.call('SET',KEYS[1],ARGV[2])") || piece.includes(markScript.sha);
-        if (movesMark && meanwhile.length === 1) bring(8);
-      });
-      await deliverAll(sink, [reading(6, { a: 6 })]);
-      await until(() => sink.stats?.()["refills"] === 1);
-      await until(() => meanwhile.length === 2);
-      await Promise.all(meanwhile);
-      expect(await server.send("GET", "sluice:gw:mark")).toBe("8");
-      given.clock.tick();
-      await deliverAll(sink, [reading(9, { a: 9 })]);
-      expect(sink.stats?.()).toMatchObject({ refills: 1, refill_reason: null });
-      await proxy.stop();
-    });
+    test.each([
+      ["", ["SCRIPT", "LOAD", markScript.text]],
+      [", also at a server that was started anew and has none of our scripts", ["SCRIPT", "FLUSH"]],
+    ])(
+      "is not filled anew because of a batch that came while its filling ended%s",
+      async (_, [command = "", ...args]) => {
+        await server.send(command, ...args);
+        const proxy = await startProxy({ port: server.port });
+        const meanwhile: Promise<unknown>[] = [];
+        const bring = (seq: number) => meanwhile.push(deliverAll(sink, [reading(seq, { a: seq })]));
+        const given = { held, clock: handClock(), stored: () => (bring(7), stored) };
+        const sink = open({ url: `redis://127.0.0.1:${proxy.port}` }, given);
+        // The next batch goes behind the mark of the filling, before this is answered.
+        proxy.onSend((piece) => {
+          const movesMark =
+            piece.includes("redis.call('SET',KEYS[1],ARGV[2])") || piece.includes(markScript.sha);
+          if (movesMark && meanwhile.length === 1) bring(8);
+        });
+        await deliverAll(sink, [reading(6, { a: 6 })]);
+        await until(() => sink.stats?.()["refills"] === 1);
+        await until(() => meanwhile.length === 2);
+        await Promise.all(meanwhile);
+        expect(await server.send("GET", "sluice:gw:mark")).toBe("8");
+        given.clock.tick();
+        await deliverAll(sink, [reading(9, { a: 9 })]);
+        expect(sink.stats?.()).toMatchObject({ refills: 1, refill_reason: null });
+        await proxy.stop();
+      },
+    );
 
     test("is not filled after an ordinary restart of the gateway", async () => {
       const first = open({}, { stored: () => stored });

@@ -25,7 +25,8 @@ import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "..
 import { coalesce, type Latest } from "../../core/latest.ts";
 import { callsOf } from "./arguments.ts";
 import { createRefill } from "./refill.ts";
-import { markScript, mergeScript, metricsPerDeviceMax, pruneScript, rehearsalScript } from "./scripts.ts";
+import { createMark, filling } from "./mark.ts";
+import { mergeScript, metricsPerDeviceMax, pruneScript, rehearsalScript } from "./scripts.ts";
 
 export const redis = sinkKind({
   name: "redis",
@@ -58,8 +59,6 @@ const callsMax = 8;
 const probeTtlMs = 1_000;
 /** How far apart our clock and that of Redis may be for `check`. */
 const rehearsedMs = 3_600_000;
-/** In place of the mark until all is filled: a mark that is neither was emptied meanwhile. */
-const filling = "filling";
 /** From the spool's cursor, for the newest event. */
 const lookBackEntries = 1_000;
 
@@ -71,6 +70,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
   const pace = createPace(batchMax);
   const ttlMs = settings.ttlSeconds * 1000;
   const markKey = `${prefix}sluice:${gatewayId}:mark`;
+  const mark = createMark(client, markKey);
   const indexes = indexesOf(settings);
   const names = (tenantId: string, deviceId: string) => nameOf(settings, tenantId, deviceId);
   const nowMs = () => String(clock.wallMs());
@@ -90,8 +90,8 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
         applied += (await mergeInPace(part)).applied;
       return applied;
     },
-    begun: () => client.pipeline([["SET", markKey, filling]]),
-    filled: () => moveMark(filling, (written ??= 0)),
+    begun: mark.beginFilling,
+    filled: () => mark.endFilling(() => (written ??= 0)),
   });
   const looking = every(clock, lookEveryMs, look);
 
@@ -103,7 +103,7 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     // At once, so that the mark of a filling that ends behind this batch tells of it.
     if (before.isFilling) written = last;
     const { foreign, found } = await mergeInPace(entries);
-    if (isWhole(before, found)) await moveMark(found, last);
+    if (isWhole(before, found)) await mark.move(found, last);
     written = last;
     const refusals = foreign.size === 0 ? [] : refusalsOf(entries, foreign);
     if (refusals.length > 0) refuse(refusals);
@@ -138,11 +138,6 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
       const why = foreign.get(names(entry.tenantId, entry.deviceId));
       return why === undefined ? [] : [{ entry, why }];
     });
-  }
-
-  /** @returns whether it was still `from` */
-  async function moveMark(from: string, value: number): Promise<boolean> {
-    return (await client.script(markScript, [markKey], [from, String(value)])) === 1;
   }
 
   /** So many at a time as get through: the same again would be cut off, and begun anew without end. */
