@@ -66,6 +66,8 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
   let client: Bun.RedisClient | undefined;
   let connecting: Promise<Bun.RedisClient> | undefined;
   let isClosed = false;
+  /** Why a client is not used again: of what else was under way Bun says only that the connection is closed. */
+  const endedBy = new WeakMap<Bun.RedisClient, unknown>();
 
   /** One attempt, however many calls wait for it. */
   function connected(): Promise<Bun.RedisClient> {
@@ -105,6 +107,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
   function abandon(used: Bun.RedisClient, error: unknown): void {
     if (isServerError(error) && !wantsAnotherServer(error)) return;
     if (client === used) client = undefined;
+    if (!endedBy.has(used)) endedBy.set(used, error);
     used.close();
   }
 
@@ -115,7 +118,7 @@ export function openRedis({ settings, clock, timeoutMs }: RedisOptions): Redis {
       return await withDeadline(clock, withinMs, theCall, work(used));
     } catch (error) {
       abandon(used, error);
-      throw isServerError(error) ? error : asOutage(at, error);
+      throw isServerError(error) ? error : asOutage(at, endedBy.get(used) ?? error);
     }
   }
 

@@ -72,6 +72,18 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     await until(() => ping(client));
   });
 
+  test("what was under way beside a call that got no answer says so, too", async () => {
+    const redis = await server();
+    const client = open({ url: redis.url });
+    await ping(client);
+    process.kill(redis.pid, "SIGSTOP");
+    const said = [200, 5_000].map((ms) => client.one(["PING"], ms).then(() => "none", explain));
+    expect(await Promise.all(said)).toEqual(
+      Array(2).fill(expect.stringContaining("no answer within 200 ms")),
+    );
+    process.kill(redis.pid, "SIGCONT");
+  });
+
   test("all that was under way when the connection died is an error, and none is left over", async () => {
     const redis = await server();
     const client = open({ url: redis.url });
