@@ -43,7 +43,6 @@ interface Parts {
 export class Trimming {
   readonly #parts: Parts;
   #bytes: number;
-  #trimmedAtMs = 0;
   #isAmple = true;
 
   constructor(parts: Parts) {
@@ -59,7 +58,6 @@ export class Trimming {
   appended(bytes: number): void {
     this.#bytes += bytes;
     this.#forget();
-    if (this.#parts.clock.monoMs() - this.#trimmedAtMs > trimEveryMs) this.#trim(this.#due(), trimGroupsMax);
   }
 
   /**
@@ -94,8 +92,7 @@ export class Trimming {
 
   /** Trims the oldest groups up to `seq`: at most `groupsMax` (-1: all), or as many as free `bytesWanted`. */
   #trim(seq: number, groupsMax: number, bytesWanted?: number): void {
-    const { clock, commit, cursors, groups } = this.#parts;
-    this.#trimmedAtMs = clock.monoMs();
+    const { commit, cursors, groups } = this.#parts;
     let freed = 0;
     try {
       commit(() => {
