@@ -469,3 +469,35 @@ describe("an entry that was refused in a transaction that never ended", () => {
     expect(again.spool.deadLetters.list({ limit: 9 }).map(({ sink }) => sink)).toEqual(["other"]);
   });
 });
+
+test("what is set aside is settled as soon as the position is behind it, also if the answer to that was lost", async () => {
+  const far = farSide();
+  const { clock, spool, sink, drain } = setUp(far);
+  sink.conduct = () => new Error("column 9 is odd");
+  putInto(spool, 3);
+  drain.start();
+  await clock.pass(10_000);
+  let isDone = false;
+  const stuck = drain.inTrouble(1);
+  if (stuck !== undefined) void drain.setAside(stuck).then(() => (isDone = true));
+  sink.conduct = () => "take";
+  far.fault = "lost answer";
+  await clock.pass(60_000);
+  expect([stuck?.entries.length, isDone, drain.stats().waiting]).toEqual([1, true, 0]);
+});
+
+test("a spool that cannot be read is read again after a while, and not whenever something comes", async () => {
+  const { clock, spool, drain } = setUp(farSide());
+  let reads = 0;
+  spool.read = () => {
+    reads++;
+    throw new Error("the spool's group 1 to 3 is damaged");
+  };
+  drain.start();
+  for (let i = 0; i < 100; i++) {
+    putInto(spool, 1);
+    await clock.pass(10);
+  }
+  expect(drain.stats().trouble).toContain("damaged");
+  expect(reads).toBeLessThan(10);
+});
