@@ -64,15 +64,16 @@ function fillingSpool({ spool }: RiskFacts): Attention | undefined {
   };
 }
 
-function shortDisk({ spool }: RiskFacts): Attention | undefined {
+function shortDisk({ spool, sinks }: RiskFacts): Attention | undefined {
   const { free_disk_bytes: free, free_bytes_min: floor } = spool;
   if (free === null || free >= 2 * floor) return undefined;
+  const lost = "local" in sinks ? "; before that, the oldest rows of the local store go" : "";
   return {
     level: "warning",
     text: "The disk of DATA_DIR is nearly full",
     since: null,
     detail: `${size(free)} are free`,
-    remedy: `Free disk space: at ${size(floor)} (SPOOL_MIN_FREE_BYTES) the intake is held.`,
+    remedy: `Free disk space: at ${size(floor)} (SPOOL_MIN_FREE_BYTES) the intake is held${lost}.`,
   };
 }
 

@@ -249,6 +249,14 @@ test.each([
   expect(now(risky).text).toBe("Sink influx cannot deliver");
 });
 
+test("of a disk that is nearly full it is told that it costs the local store its oldest rows, where there is one", () => {
+  const short = { ...facts, spool: { ...spool, free_disk_bytes: 1_999_999 } };
+  expect(now(short).remedy).toEndWith("(SPOOL_MIN_FREE_BYTES) the intake is held.");
+  expect(now({ ...short, sinks: { local: sink } }).remedy).toEndWith(
+    "the oldest rows of the local store go.",
+  );
+});
+
 test.each([
   [() => ({ spool: { ...spool, bytes: 8_000 } })],
   [() => ({ spool: { ...spool, free_disk_bytes: 2_000_000 } })],
