@@ -38,6 +38,10 @@ test.each([
     "ENOENT: no such file or directory, statfs '/data'",
     "there is no directory /data any more: put it back (mount its disk), or stop this gateway",
   ],
+  [
+    "connect ENOENT /run/postgresql/.s.PGSQL.5432",
+    "there is no socket /run/postgresql/.s.PGSQL.5432: no server listens there",
+  ],
   ["read ECONNRESET", "the connection was closed from there (ECONNRESET)"],
   ["write EPIPE", "the connection was closed from there (EPIPE)"],
   ["write CONNECT_TIMEOUT db:8080", "db:8080 does not answer, or not as PostgreSQL does"],

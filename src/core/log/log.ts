@@ -81,6 +81,7 @@ const plainer: readonly (readonly [theirs: RegExp, ours: string])[] = [
   [/getaddrinfo EAI_AGAIN (\S+)$/, "the name server does not answer for $1"],
   [/(ECONNREFUSED|CONNECT_TIMEOUT) (\S*:\S*):(\d+)$/, "$1 [$2]:$3"],
   [/connect ECONNREFUSED (\S+)$/, `$1 ${unreachedText}`],
+  [/connect ENOENT (\S+)$/, "there is no socket $1: no server listens there"],
   [/(?:read|write) (ECONNRESET|EPIPE)$/, "the connection was closed from there ($1)"],
   [/Malformed_HTTP_Response fetching .*$/, "what listens there does not speak HTTP"],
   [/write CONNECTION_CLOSED \S+$/, "the connection was closed from there"],
