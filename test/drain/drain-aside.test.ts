@@ -67,6 +67,17 @@ describe("at a sink without a position", () => {
     expect(await ask({ lane: "acme" })).toBeUndefined();
   });
 
+  test("a lane is found as soon as it has failed, before it was read again for its next try", async () => {
+    const { clock, sink, drain, put, ask } = setUp({ lane: byTenant });
+    sink.conduct = () => new Error("away");
+    put("acme", "acme");
+    drain.start();
+    await clock.pass(1);
+    expect(await ask({ lane: "acme", count: 9, dry_run: true })).toMatchObject({
+      entries: [{ seq: 1 }, { seq: 2 }],
+    });
+  });
+
   test("all of a batch may be set aside", async () => {
     const { clock, sink, drain, put, ask } = setUp();
     sink.conduct = () => new Error("away");

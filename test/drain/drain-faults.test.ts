@@ -178,3 +178,18 @@ describe("a spool that cannot be read", () => {
     expect(drain.stats()).toMatchObject({ spooled: 10, delivered: 7, skipped: 3, waiting: 0 });
   });
 });
+
+test("a try that began before something was corrected, and fails, puts off none", async () => {
+  const { clock, spool, sink, drain } = drainToMemory(kit);
+  const deliver = sink.deliver.bind(sink);
+  const { promise, reject } = Promise.withResolvers<never>();
+  sink.deliver = () => promise;
+  putInto(spool, 1);
+  drain.start();
+  await clock.pass(10);
+  sink.deliver = deliver;
+  drain.retryNow();
+  reject(new Error("the old password"));
+  await clock.pass(10);
+  expect(drain.stats()).toMatchObject({ delivered: 1, trouble: null });
+});
