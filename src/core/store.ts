@@ -17,8 +17,11 @@ export interface Store {
   readonly tables: Sink;
   readonly quarantine: QuarantineTable;
   readonly events: EventTable;
-  /** Brings the tables to what this version wants. @returns what was done, one sentence each; nothing if it was all there */
-  migrate(): Promise<string[]>;
+  /**
+   * Brings the tables to what this version wants. @returns what was done, one sentence each; nothing if it was all there
+   * @param isAnew empty tables may take the place of those that this site had
+   */
+  migrate(isAnew?: boolean): Promise<string[]>;
   /** What a start of a gateway would find. Changes nothing. */
   inspect(): Promise<Inspection>;
   /** Asks the registry what a gateway will ask of it, and counts the devices. Changes nothing. @throws what stands in the way */

@@ -104,9 +104,14 @@ test.skipIf(unavailable !== "")(
     expect(String(second.stats().sinks["postgres"]?.["trouble"])).toContain("has no device_registry");
     await second.gateway.stop();
     // Nor does a command, that the gateway would take for its own.
-    const listed = await runCommand(["devices", "list"], { env: { ...settings, DATABASE_URL: wrong } });
-    expect([listed.code, listed.err]).toEqual([1, expect.stringContaining("has no device_registry")]);
+    for (const words of [["devices", "list"], ["migrate"]]) {
+      const { code, err } = await runCommand(words, { env: { ...settings, DATABASE_URL: wrong } });
+      expect([code, err]).toEqual([1, expect.stringContaining("has no device_registry")]);
+    }
     const third = await run(right);
     await until(() => delivered(third) === 2);
+    await third.gateway.stop();
+    const anew = await runCommand(["migrate", "--anew"], { env: { ...settings, DATABASE_URL: wrong } });
+    expect([anew.code, anew.out]).toEqual([0, expect.stringContaining("created table device_registry")]);
   },
 );

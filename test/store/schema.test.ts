@@ -89,14 +89,21 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
   test("where a site has stored rows no empty registry is made in another database or schema: that would reject every device", async () => {
     const ran = openPostgres({ ...db.options, ranHere: true });
     const said = "no device_registry and no sluice_position, although this site has stored rows";
-    for (const work of [createMissing, inspectPostgres])
+    for (const work of [createMissing, inspectPostgres, migratePostgres])
       expect(await work(ran).then(JSON.stringify, explain)).toContain(said);
     expect(await names()).toEqual([]);
-    await migratePostgres(ran);
+    await migratePostgres(ran, true);
     await run("drop table app_settings");
     expect(await createMissing(ran)).toEqual(["created table app_settings", "added trigger sluice_settings"]);
+    await run("drop table sluice_position, app_settings");
+    // What can do without the position goes on, and nothing is made beside what is gone.
+    expect(await createMissing(ran, ["device_registry"])).toEqual([]);
+    expect(await createMissing(ran).catch(explain)).toContain("has no sluice_position, although");
+    expect(await names()).not.toContain("app_settings");
     await run("create schema elsewhere; alter table device_registry set schema elsewhere");
-    expect(await createMissing(ran).catch(explain)).toContain("has no device_registry, although");
+    expect(await createMissing(ran).catch(explain)).toContain(
+      "has no device_registry and no sluice_position, although",
+    );
     await ran.close();
   });
 
@@ -144,7 +151,7 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await Promise.all(
       clients.map((client) => client.query("warming", (sql) => sql`select to_regclass('raw_events')`)),
     );
-    const done = await Promise.all(clients.map(migratePostgres));
+    const done = await Promise.all(clients.map((each) => migratePostgres(each)));
     expect(done.flat().filter((line) => line === "created table raw_events")).toHaveLength(1);
     expect(await names()).toEqual(all);
     for (const client of [...clients, db]) await client.close();

@@ -24,11 +24,12 @@ export const migrate = command({
       "--index-latest",
       "Also create the index by which the latest values are looked up without Redis; it makes each insert dearer",
     ),
+    anew: toggle("--anew", "Make empty tables also in place of those that this site had"),
     json: toggle("--json", "Print what was done as JSON"),
   },
   async run(context, { options }) {
     if (options.fromLocal) return fromLocal(context, configured(context).config, options.json);
-    const { where, done } = await migrateStore(context, options.indexLatest);
+    const { where, done } = await migrateStore(context, options);
     if (options.json) context.stdout(jsonLine({ store: where, done }));
     else {
       for (const step of done) context.stdout(`${step}\n`);
@@ -40,11 +41,11 @@ export const migrate = command({
 
 async function migrateStore(
   context: Context,
-  indexLatest: boolean,
+  { anew, indexLatest }: { readonly anew: boolean; readonly indexLatest: boolean },
 ): Promise<{ where: string; done: string[] }> {
   const store = openConfiguredStore(context, true);
   try {
-    const done = await store.migrate();
+    const done = await store.migrate(anew);
     if (indexLatest) done.push(...(await store.events.createIndex()));
     return { where: store.place, done };
   } finally {

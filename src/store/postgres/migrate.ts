@@ -20,34 +20,49 @@ import {
 } from "./postgres-schema.ts";
 import type { Inspection } from "../../core/store.ts";
 
-/** Creates the tables that are missing, complete with columns and triggers. @returns what was done; usually nothing */
-export async function createMissing(db: Postgres): Promise<string[]> {
+/** Without the one every device would be rejected, without the other the sink would store again what is stored. */
+const vital = ["device_registry", "sluice_position"];
+
+/**
+ * Creates the tables that are missing, complete with columns and triggers; none beside a vital one that is gone.
+ * @param needed vital tables that the caller cannot do without
+ * @returns what was done; usually nothing
+ */
+export async function createMissing(db: Postgres, needed: readonly string[] = vital): Promise<string[]> {
   const missing = await db.query("looking for the tables", async (sql) => {
     await mustBeNewEnough(sql);
-    const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
-    return rows.map((row) => row.missing);
+    return missingIn(sql);
   });
   if (missing.length === 0) return [];
-  mustNotBeGone(db, missing);
+  const gone = goneOf(db, missing);
+  mustNotBeGone(
+    db,
+    gone.filter((name) => needed.includes(name)),
+  );
+  if (gone.length > 0) return [];
   return change(db, `creating the tables ${missing.join(", ")}`, createMissingTables);
 }
 
-/**
- * With an empty registry every device would be rejected, and without its position the sink would store again what is stored.
- * @throws if this site cannot have come so far without them: the database is another one, or they are looked for in another schema
- */
-function mustNotBeGone({ place, options }: Postgres, missing: readonly string[]): void {
-  const gone = missing.filter((name) => name === "device_registry" || name === "sluice_position");
-  if (options.ranHere !== true || gone.length === 0) return;
+/** This site cannot have come so far without these: the database is another one, or they are looked for in another schema. */
+function goneOf({ options }: Postgres, missing: readonly string[]): string[] {
+  return options.ranHere === true ? missing.filter((name) => vital.includes(name)) : [];
+}
+
+function mustNotBeGone({ place }: Postgres, gone: readonly string[]): void {
+  if (gone.length === 0) return;
   throw new Outage(
-    `PostgreSQL at ${place} has no ${gone.join(" and no ")}, although this site has stored rows in PostgreSQL: see to the database in DATABASE_URL and to the role's search_path, or restore them; \`sluice migrate\` makes empty ones, to begin anew`,
+    `PostgreSQL at ${place} has no ${gone.join(" and no ")}, although this site has stored rows in PostgreSQL: see to the database in DATABASE_URL and to the role's search_path, or restore them; \`sluice migrate --anew\` makes empty ones, to begin anew`,
     { alarm: true },
   );
 }
 
-/** Brings the database to what this version wants. @returns what was done, one sentence each; nothing if it was all there */
-export function migratePostgres(db: Postgres): Promise<string[]> {
+/**
+ * Brings the database to what this version wants. @returns what was done, one sentence each; nothing if it was all there
+ * @param isAnew empty tables may take the place of those that this site had
+ */
+export function migratePostgres(db: Postgres, isAnew = false): Promise<string[]> {
   return change(db, "migrating", async (tx) => {
+    if (!isAnew) mustNotBeGone(db, goneOf(db, await missingIn(tx)));
     const done = await createMissingTables(tx);
     if (await isTable(tx, "device_registry")) {
       done.push(...(await addOverlapColumns(tx)));
@@ -60,13 +75,13 @@ export function migratePostgres(db: Postgres): Promise<string[]> {
 
 /**
  * Returns what a part that needs the tables awaits before each use. It creates what is missing the first time only: a table that
- * vanishes later is an outage (somebody is rebuilding it), and not ours to replace.
+ * vanishes later is an outage (somebody is rebuilding it), and not ours to replace. @param needed as for `createMissing`
  */
-export function whenTablesExist(db: Postgres): () => Promise<void> {
+export function whenTablesExist(db: Postgres, needed: readonly string[]): () => Promise<void> {
   let ready: Promise<void> | undefined;
   const prepare = async () => {
     try {
-      await createMissing(db);
+      await createMissing(db, needed);
     } catch (error) {
       ready = undefined;
       throw error;
@@ -79,13 +94,13 @@ export function whenTablesExist(db: Postgres): () => Promise<void> {
 export async function inspectPostgres(db: Postgres): Promise<Inspection> {
   const found = await db.query("looking for the tables", async (sql) => {
     await mustBeNewEnough(sql);
-    const missing = await sql.unsafe<{ missing: string }[]>(missingTables);
+    const missing = await missingIn(sql);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
     const [row] = await sql<{ may_create: boolean | null; untold: string | null; misses: boolean }[]>`
       select has_schema_privilege(current_schema(), 'create') as may_create,
         (${sql.unsafe(whyUntold)}) as untold, (${sql.unsafe(missesReplicas)}) as misses`;
     return {
-      missingTables: missing.map((each) => each.missing),
+      missingTables: missing,
       mayCreate: row?.may_create === true,
       untold: row?.untold ?? null,
       missesReplicas: row?.misses === true,
@@ -95,7 +110,7 @@ export async function inspectPostgres(db: Postgres): Promise<Inspection> {
         !(await isTable(sql, "device_registry")),
     };
   });
-  mustNotBeGone(db, found.missingTables);
+  mustNotBeGone(db, goneOf(db, found.missingTables));
   return found;
 }
 
@@ -144,21 +159,24 @@ async function oneAtATime(tx: Transaction): Promise<void> {
 
 /** As `createMissing`, within a transaction of the caller's. */
 export async function createTables(tx: Transaction): Promise<void> {
-  const missing = await tx.unsafe(missingTables);
-  if (missing.length === 0) return;
+  if ((await missingIn(tx)).length === 0) return;
   await oneAtATime(tx);
   await createMissingTables(tx);
 }
 
+async function missingIn(sql: Pick<Transaction, "unsafe">): Promise<string[]> {
+  const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
+  return rows.map(({ missing }) => missing);
+}
+
 async function createMissingTables(tx: Transaction): Promise<string[]> {
   const done: string[] = [];
-  const missing = await tx.unsafe<{ missing: string }[]>(missingTables);
-  for (const { missing: name } of missing) {
+  const missing = await missingIn(tx);
+  for (const name of missing) {
     for (const statement of tables[name] ?? []) await tx.unsafe(statement);
     done.push(`created table ${name}`);
   }
-  const created = new Set(missing.map((row) => row.missing));
-  done.push(...(await addTriggers(tx, created)));
+  done.push(...(await addTriggers(tx, new Set(missing))));
   return done;
 }
 

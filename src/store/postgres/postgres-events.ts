@@ -32,7 +32,7 @@ const columns = (
   ${of}msg_type as "msgType", ${of}payload::text as payload`;
 
 export function createPostgresEvents(db: Postgres): EventTable {
-  const tablesExist = whenTablesExist(db);
+  const tablesExist = whenTablesExist(db, []);
 
   function page(since: string, before: Row | undefined): Promise<Row[]> {
     const micros = before?.ingestedMicros ?? "9000000000000000";

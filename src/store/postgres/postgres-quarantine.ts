@@ -7,7 +7,7 @@ import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../cor
 type Row = Omit<Columns<QuarantineRow>, "id"> & { id: string };
 
 export function createPostgresQuarantine(db: Postgres): QuarantineTable {
-  const tablesExist = whenTablesExist(db);
+  const tablesExist = whenTablesExist(db, []);
 
   async function list(filter: QuarantineFilter): Promise<QuarantineRow[]> {
     await tablesExist();

@@ -36,7 +36,7 @@ const deviceColumns = `tenant_id, device_id, coalesce(site_id::text, '') as site
   to_char(provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at, fw_version, metadata`;
 
 export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
-  const tablesExist = whenTablesExist(db);
+  const tablesExist = whenTablesExist(db, ["device_registry"]);
 
   const found = createFind({ db, log });
 

@@ -29,7 +29,7 @@ export function openPostgresStore({ postgres, gatewayId, log }: PostgresStoreOpt
     tables: createTablesSink(createPostgresTables({ db, gatewayId })),
     quarantine: createPostgresQuarantine(db),
     events: createPostgresEvents(db),
-    migrate: () => migratePostgres(db),
+    migrate: (isAnew) => migratePostgres(db, isAnew),
     inspect: () => inspectPostgres(db).catch(throwWithCure),
     probe: (autoProvision) => probe(db, autoProvision).catch(throwWithCure),
     close: () => db.close(),

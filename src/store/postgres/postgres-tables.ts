@@ -63,7 +63,7 @@ const name = "postgres";
 
 export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): TablesStore {
   const { timeoutMs, clock = systemClock } = db.options;
-  const tablesExist = whenTablesExist(db);
+  const tablesExist = whenTablesExist(db, ["device_registry", "sluice_position"]);
   const isMeant = (entry: Entry) => isFor(name, entry);
   const sieve = createSieve({ db, isMeant, batchMax: () => batchMax, batchBytesMax });
   let insertUntilMs = Number.NEGATIVE_INFINITY;
