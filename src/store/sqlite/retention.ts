@@ -58,15 +58,21 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
   let isTold = false;
   /** Since when the disk is short (monotonic); undefined: it is not. */
   let shortSinceMs: number | undefined;
+  /** Until then there is no patience: what fills the disk has shown that it is not over in a minute. */
+  let hurriesUntilMs = Number.NEGATIVE_INFINITY;
   let newest = newestIds(db);
 
-  /** How many rows may go for room now. */
-  function rowsForRoom(short: boolean): number {
+  /** How many rows may go for room now. @param spare bytes that are free above the spool's floor */
+  function rowsForRoom(spare: number): number {
     const came = newestIds(db) - newest;
     newest += came;
-    shortSinceMs = short ? (shortSinceMs ?? clock.monoMs()) : undefined;
+    const atMs = clock.monoMs();
+    shortSinceMs = spare < marginBytes ? (shortSinceMs ?? atMs) : undefined;
     if (shortSinceMs === undefined) return 0;
-    return clock.monoMs() - shortSinceMs < patienceMs ? Math.min(rowsMax, 2 * came) : rowsMax;
+    // To remove rows takes room as well: on a disk that is full to the last byte none would ever go.
+    const isUrgent = atMs - shortSinceMs >= patienceMs || spare + freeBytesMin < marginBytes;
+    if (isUrgent || atMs < hurriesUntilMs) hurriesUntilMs = atMs + patienceMs;
+    return atMs < hurriesUntilMs ? rowsMax : Math.min(rowsMax, 2 * came);
   }
 
   /** @returns whether there may soon be more to do */
@@ -76,7 +82,7 @@ export function createRetention({ db, path, bounds, clock, log }: RetentionOptio
     const spare = freeBytesMin > 0 ? freeBytesOn(dirname(path)) - freeBytesMin : Number.POSITIVE_INFINITY;
     const short = spare < marginBytes;
     // What was removed is room for others only once its pages are given back: rows may be large, and no more go meanwhile.
-    const forRoom = rowsForRoom(short);
+    const forRoom = rowsForRoom(spare);
     const gone = forRoom > 0 && freePages(db) <= vacuumPagesMax ? makeRoom(db, forRoom) : 0;
     removedForRoom += gone;
     if (gone > 0 && !isTold)

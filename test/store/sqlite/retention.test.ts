@@ -192,6 +192,46 @@ describe("the local store", () => {
   afterAll(() => unmount(disk));
 
   test.skipIf(mounted !== "")(
+    `has no patience with a disk that is all but full, nor with one that is short again at once ${mounted}`,
+    () => {
+      const there = join(disk, "short.db");
+      const store = openLocalFile(there).db;
+      const insert = store.query(
+        "INSERT INTO raw_events (ingested_at, topic, payload) VALUES (?, 't', '{}')",
+      );
+      store.transaction(() => {
+        for (let i = 0; i < 60_000; i++) insert.run("2001-01-01T00:00:00.000000Z");
+      })();
+      const count = () => store.query<{ n: number }, []>("SELECT count(*) AS n FROM raw_events").get()?.n;
+      const ballast = (mebibytes: number) =>
+        writeFileSync(join(disk, "short-ballast"), Buffer.alloc(mebibytes * 1_048_576));
+      const clock = simulatedClock();
+      const bounds = { retentionDays: 0, freeBytesMin: 64 * 1_048_576, ageNowMs: clock.wallMs };
+      const kept = createRetention({ db: store, path: there, bounds, clock, log: recordingLog().log });
+      try {
+        ballast(75);
+        clock.advance(60_000);
+        expect(count()).toBe(60_000);
+        ballast(130);
+        clock.advance(1_000);
+        const left = count() ?? 0;
+        expect(left).toBeLessThan(60_000);
+        ballast(10);
+        clock.advance(10_000);
+        expect(count()).toBe(left);
+        ballast(75);
+        clock.advance(1_000);
+        expect(count()).toBeLessThan(left);
+      } finally {
+        kept.close();
+        store.close();
+        for (const suffix of ["short.db", "short.db-wal", "short.db-shm", "short-ballast"])
+          rmSync(join(disk, suffix), { force: true });
+      }
+    },
+  );
+
+  test.skipIf(mounted !== "")(
     `that fills its disk gives up its oldest rows, and the intake goes on${mounted && ` (${mounted})`}`,
     async () => {
       // Room for a quarter of what comes, above the floor that the spool keeps by default and the margin above it.
