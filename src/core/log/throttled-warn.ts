@@ -6,7 +6,10 @@ const everyMs = 10_000;
 /** The texts are our own and the library's; the bound is for the case that one holds something from the wire. */
 const textsMax = 100;
 
-export type Warn = (fields: Readonly<Record<string, unknown>>, text: string) => void;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** @param fields a function if they take long to make: it is called only if they are logged */
+export type Warn = (fields: Fields | (() => Fields), text: string) => void;
 
 export function throttledWarn(log: Log, clock: Clock): Warn {
   const seen = new Map<string, { sinceMs: number; leftOut: number }>();
@@ -19,6 +22,7 @@ export function throttledWarn(log: Log, clock: Clock): Warn {
     }
     if (seen.size >= textsMax) seen.clear();
     seen.set(text, { sinceMs: nowMs, leftOut: 0 });
-    log.warn({ ...fields, ...(before !== undefined && { left_out: before.leftOut }) }, text);
+    const shown = typeof fields === "function" ? fields() : fields;
+    log.warn({ ...shown, ...(before !== undefined && { left_out: before.leftOut }) }, text);
   };
 }

@@ -146,6 +146,13 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     return left > 0;
   }
 
+  /** Without the hash of its token nobody can tell which level of the topic that is: then the topic is not shown. */
+  function refusedOf(client: Client, topic: string) {
+    const { tenantId, deviceId, tokenHash = null } = clients.speaker(client) ?? {};
+    const shown = tokenHash === null ? {} : { topic: shownTopic(topic, tokenHash) };
+    return { remote: addressOf(client), tenant_id: tenantId, device_id: deviceId, ...shown };
+  }
+
   const aedes: AedesOptions = {
     // Of messages that are passed on at a time, without a bound: those for a subscriber that does not read would fill it, and keep all others.
     concurrency: 0,
@@ -192,8 +199,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
     authorizeSubscribe(client, subscription, done) {
       const why = whyNoSubscription(client, subscription.topic);
       if (why === undefined) return done(null, subscription);
-      const topic = shownTopic(subscription.topic, clients.speaker(client)?.tokenHash);
-      warn({ remote: addressOf(client), topic }, `SUBSCRIBE refused: ${why}`);
+      warn(() => refusedOf(client, subscription.topic), `SUBSCRIBE refused: ${why}`);
       return done(null, null);
     },
     authorizeForward: (client, packet) => (mayReach(client) ? packet : null),

@@ -78,7 +78,18 @@ describe("proof of identity at CONNECT", () => {
       granted: [1, 128, 128, 128, 128],
     });
     const told = lines.filter(({ msg }) => msg === "SUBSCRIBE refused: not the device's own topic");
-    expect(told).toMatchObject([{ remote: "127.0.0.1", topic: "devices/***/#" }]);
+    expect(told).toMatchObject([{ remote: "127.0.0.1", device_id: "d1", topic: "devices/***/#" }]);
+  });
+
+  test("of a client that proved nothing the topic is not logged, for it may hold a token", async () => {
+    const { log, lines } = recordingLog();
+    const { port } = await embeddedBroker({}, { authenticate, log });
+    const client = await device(port, "c");
+    const subscriptions = [{ topic: `v1/devices/${login("d1").password}/rpc/#`, qos: 1 as const }];
+    client.send({ cmd: "subscribe", messageId: 5, subscriptions });
+    await until("SUBACK", () => client.packets.some((packet) => packet.cmd === "suback"));
+    expect(lines.at(-1)?.msg).toStartWith("SUBSCRIBE refused: ");
+    expect(JSON.stringify(lines)).not.toContain(login("d1").password);
   });
 
   test("a device has few subscriptions at a time, and those that it took back do not count", async () => {
