@@ -61,7 +61,7 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
     },
     read(fetched, from, to, error) {
       const partition = partitionOf(fetched.topic, fetched.partition, from);
-      partition.reached(to, fetched, clock.monoMs());
+      if (fetched.errorCode === 0) partition.reached(to, fetched, clock.monoMs());
       if (error !== undefined) return noteTrouble(partition, error, parts);
       try {
         partition.mustMove(fetched, from, to);

@@ -25,7 +25,7 @@ export class Partition {
   /** Records that are in it and not read yet, as the broker last said; also those of a transaction that is not committed. */
   lag = 0;
   /** Since when it gives nothing, for all that it has left is behind the begin of a transaction that has not ended. */
-  #open: { readonly at: number; readonly sinceMs: number } | null = null;
+  #open: { readonly at: number; readonly sinceMs: number; seenMs: number } | null = null;
   /** Why it cannot be read now, and when to try again; null: it can. */
   trouble: { readonly why: string; readonly untilMs: number } | null = null;
   /** How often in a row nothing came of it, and something should have. */
@@ -86,12 +86,13 @@ export class Partition {
   reached(next: number, { end, stableOffset }: Pick<Fetched, "end" | "stableOffset">, nowMs: number): void {
     this.lag = Math.max(0, end - next);
     if (next < stableOffset || next >= end) this.#open = null;
-    else if (this.#open?.at !== stableOffset) this.#open = { at: stableOffset, sinceMs: nowMs };
+    else if (this.#open?.at === stableOffset) this.#open.seenMs = nowMs;
+    else this.#open = { at: stableOffset, sinceMs: nowMs, seenMs: nowMs };
   }
 
-  /** A sentence, once a transaction has kept all that is left from being read for long. */
-  heldBack(nowMs: number): string | undefined {
-    if (this.#open === null || nowMs - this.#open.sinceMs < openMaxMs) return undefined;
+  /** A sentence, once a transaction has kept all that is left from being read for long; by what was fetched, for meanwhile it may have ended. */
+  heldBack(): string | undefined {
+    if (this.#open === null || this.#open.seenMs - this.#open.sinceMs < openMaxMs) return undefined;
     return `a transaction that was begun at offset ${this.#open.at} of partition ${this.index} of ${this.topic.name} has not ended for over a minute, and nothing behind it can be read: if its writer is gone, kafka-transactions.sh find-hanging shows it, and abort ends it`;
   }
 

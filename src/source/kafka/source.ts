@@ -142,7 +142,10 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       const lookMs = unread.length > 0 ? leaderlessLookMs : lookAgainMs;
       again = clock.every(lookMs, () => void lookAgain(at, now, picture));
       const read = await Promise.all(led.map(({ topic, index }) => partitionOf(at, topic, index)));
-      for (const partition of partitions.values()) if (!read.includes(partition)) partition.forget();
+      const isUnread = ({ topic, index }: Partition) =>
+        unread.some((one) => one.topic === topic.name && one.index === index);
+      for (const partition of partitions.values())
+        if (!read.includes(partition) && !isUnread(partition)) partition.forget();
       if (!isSlow) reads(words, unread);
       await readAll({
         wire: at,
@@ -274,10 +277,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     },
     status() {
       const all = [...partitions.values()];
-      const nowMs = clock.monoMs();
-      const stuck = all
-        .map((each) => each.trouble?.why ?? each.heldBack(nowMs))
-        .find((why) => why !== undefined);
+      const stuck = all.map((each) => each.trouble?.why ?? each.heldBack()).find((why) => why !== undefined);
       return {
         kind: "kafka",
         connected,
