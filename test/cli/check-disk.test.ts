@@ -1,6 +1,7 @@
 /** `sluice check` and the disk of DATA_DIR. */
+import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execute } from "../../src/cli/index.ts";
@@ -32,6 +33,19 @@ test("a disk without the room that the spool must leave is no good, whether the 
       detail: expect.stringMatching(/ has [\d.]+ \w+ free and must keep 8192\.0 TiB /),
     });
   }
+});
+
+test("another program's file in place of the spool is no good, a damaged one is for the spool's own tools to tell", async () => {
+  const DATA_DIR = mkdtempSync(join(tmpdir(), "sluice-check-spool-"));
+  const path = join(DATA_DIR, "spool.db");
+  const db = new Database(path);
+  db.run("CREATE TABLE other (id)");
+  db.close();
+  const detail = expect.stringContaining(`${path}: it is a database, but not the one that belongs here`);
+  expect(await disk({ DATA_DIR })).toMatchObject({ code: 1, ok: false, detail });
+  writeFileSync(path, "no database at all ".repeat(500));
+  expect(await disk({ DATA_DIR })).toMatchObject({ ok: true });
+  rmSync(DATA_DIR, { recursive: true });
 });
 
 test.skipIf(!existsSync(executable))(

@@ -29,6 +29,8 @@ import { hostClock } from "../../core/host-clock.ts";
 import { openSinks } from "../../sink/index.ts";
 import type { EventTable } from "../../core/recent.ts";
 import type { Store } from "../../core/store.ts";
+import { whyNoSpool } from "../../spool/schema.ts";
+import { withDatabase } from "../../spool/tools/spool-file.ts";
 import { historyIn } from "../../spool/tools/status.ts";
 import { askedSources } from "../../source/index.ts";
 import { builtMs } from "../../version.ts";
@@ -125,7 +127,7 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
     return Promise.reject(new Error(whyReadOnly(dataDir) ?? why));
   }
   const directory = existsSync(dataDir) ? dataDir : dirname(dataDir);
-  const whyNot = whyNoNewFile(directory);
+  const whyNot = whyNoNewFile(directory) ?? whyForeignSpool(dataDir);
   if (whyNot !== undefined) return Promise.reject(new Error(whyNot));
   const freeBytes = freeBytesOn(directory);
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;
@@ -136,6 +138,17 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
     return Promise.resolve(`${dataDir} can be written and ${has}${but}`);
   const why = `${dataDir} ${has} and must keep ${size(freeBytesMin)} (SPOOL_MIN_FREE_BYTES): no message is taken in before there is room`;
   return Promise.reject(new Error(why));
+}
+
+/** Another program's file in its place keeps a gateway from its start; that it is damaged is for `sluice spool verify` to tell. */
+function whyForeignSpool(dataDir: string): string | undefined {
+  const path = join(dataDir, "spool.db");
+  try {
+    const why = existsSync(path) ? withDatabase(path, whyNoSpool) : undefined;
+    return why === undefined ? undefined : `${path}: ${why}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Who is shown one that has ended says no more than that he refuses it. A bundle of CAs may well hold some that have. */
