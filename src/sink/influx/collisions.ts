@@ -17,7 +17,10 @@ export type Shifts = Map<number, Time>;
 export interface Collisions {
   /** The line at a time at which it overwrites nothing else. */
   place(line: Made, shifts: Shifts, stepNs?: number): Line;
+  /** Lines whose time was taken. */
   readonly count: number;
+  /** What was placed so far was counted in an earlier life. */
+  countAnew(): void;
 }
 
 /** Times of a series that are remembered. */
@@ -67,6 +70,9 @@ export function createCollisions(mode: "shift" | "keep"): Collisions {
     },
     get count() {
       return count;
+    },
+    countAnew() {
+      count = 0;
     },
   };
 }

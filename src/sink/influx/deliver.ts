@@ -4,7 +4,7 @@
  * search.ts finds the lines that are refused. A delivery has a bounded number of requests, whatever the server answers: the
  * search goes on in the next delivery. What was found so far is kept, as it is if an outage comes between.
  */
-import type { Entry } from "../../core/entry.ts";
+import { isFor, type Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
 import { bodyOf, type Line } from "./line.ts";
 import type { Delivery, Outcome, Refusal, SinkParts } from "../../core/sink.ts";
@@ -48,17 +48,20 @@ const requestsMax = 40;
 const goOnAfterMs = 100;
 
 export function createDeliver(parts: Parts): (database: string, delivery: Delivery) => Promise<Outcome> {
-  const { target, types, tally, pace, clock, tenantTag, retentionMs, held, databaseOf } = parts;
+  const { target, types, tally, pace, clock, tenantTag, retentionMs, held, databaseOf, collisions } = parts;
   const { makeLines, reuse } = createLines(parts);
   const unfinished = new Map<string, Progress>();
   const start = held.cursorOf("influx");
   let remembering: Promise<void> | undefined;
 
   /** Lines that are sent nowhere take the times that they have there. */
-  const rememberBy = (grammar: Grammar) =>
-    remember(held, start, databaseOf, (database, entries) =>
+  async function rememberBy(grammar: Grammar): Promise<void> {
+    const laneOf = (entry: Entry) => (isFor("influx", entry) ? databaseOf(entry) : null);
+    await remember(held, start, laneOf, (database, entries) =>
       reuse(makeLines(entries, { ...newProgress(), database, grammar }).body),
     );
+    collisions.countAnew();
+  }
 
   function refuse({ outcome, refusals }: Round, entry: Entry, why: string) {
     refusals.push({ entry, why });

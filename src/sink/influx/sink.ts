@@ -67,7 +67,6 @@ const gatherMs = 50;
 const requestsPerDelivery = 4;
 const dayMs = 86_400_000;
 
-/** @throws if INFLUXDB_URL and INFLUXDB_API do not fit each other */
 export function openInfluxSink(options: InfluxOptions): Sink {
   const { settings, clock, held } = options;
   const directory = directoryOf(settings);

@@ -18,7 +18,6 @@ import {
   sinkKind,
   type SinkParts,
 } from "../../core/sink.ts";
-import { chunks } from "../../redis/chunks.ts";
 import { isUnanswered, openRedis } from "../../redis/redis-client.ts";
 import { indexesOf, nameOf } from "../../redis/keys.ts";
 import { isRedisNamed, redisMistakes, redisSettings, type RedisValues } from "../../redis/redis-settings.ts";
@@ -86,8 +85,12 @@ export function openRedisSink(parts: SinkParts<RedisValues>): Sink {
     sinceMs: () => clock.wallMs() - ttlMs,
     async merge(entries) {
       let applied = 0;
-      for (const part of chunks(entries.filter(isEvent), pace.size))
+      const events = entries.filter(isEvent);
+      for (let at = 0; at < events.length;) {
+        const part = events.slice(at, at + pace.size);
         applied += (await mergeInPace(part)).applied;
+        at += part.length;
+      }
       return applied;
     },
     begun: mark.beginFilling,
