@@ -1,8 +1,8 @@
 /**
  * argv in, exit code out. This is the only place that ends the process or listens to its signals.
  *
- * The first SIGINT or SIGTERM asks the command to finish; a second ends the process at once. Both are safe, as is a
- * crash: what was acknowledged is on disk. So an unexpected error ends the process, for a clean start, instead of
+ * The first SIGINT or SIGTERM asks the command to finish (but for those that are one piece of work, below); a second ends the process
+ * at once. Both are safe, as is a crash: what was acknowledged is on disk. So an unexpected error ends the process, for a clean start, instead of
  * being ignored. One Ctrl-C may arrive twice, from the terminal and passed on by `bun run` or npx: a signal within a
  * moment of the first counts as the same.
  */
@@ -46,7 +46,7 @@ function stopOn(signal: "SIGINT" | "SIGTERM" | "SIGHUP", number: number): void {
     } else if (performance.now() - stoppedAtMs > sameSignalMs) process.exit(128 + number);
   });
 }
-/** Each is one piece of work, during which none would be called; it leaves the spool as it was wherever it is ended. */
+/** Each is one piece of work, during which no handler of a signal would be called; wherever it is ended, the spool is as it was. */
 const isWithoutPause = ["spool", "backup"].includes(process.argv[2] ?? "");
 if (!isWithoutPause) {
   stopOn("SIGINT", 2);

@@ -158,7 +158,7 @@ function sinkTold(name: string, facts: Facts): Sentence {
   };
 }
 
-/** Whose lanes they are, if the others go on. */
+/** Whose lanes they are, if it is not the whole sink. */
 function whereOf(alarms: TroubleReport["alarms"]): string {
   const [first, ...more] = alarms;
   if (first === undefined || alarms.some(({ lane, scope }) => lane === "" || scope === "sink")) return "";

@@ -121,7 +121,7 @@ function isRefusal(error: unknown): boolean {
   return ("code" in error && /^2[23]/.test(String(error.code))) || isRefusal(error.cause);
 }
 
-/** PostgreSQL, which ends the connection with all other errors: a right that is lacking, a lock that did not come in time, a standby. */
+/** An error of PostgreSQL about one statement, such as a right that is lacking, a lock that did not come in time, a standby; after any other it ends the connection. */
 function isOfStatement(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return ("severity" in error && error.severity === "ERROR") || isOfStatement(error.cause);

@@ -118,7 +118,7 @@ function sharedClientId({ sources }: RiskFacts): Attention | undefined {
       since: null,
       detail: rival,
       remedy:
-        "Look for a gateway that was set up from a copy of this one's DATA_DIR (gateway-id), and give each a GATEWAY_ID of its own.",
+        "Look for a gateway that was set up from a copy of this one's DATA_DIR (gateway-id), and give each a GATEWAY_ID (or MQTT_CLIENT_ID) of its own.",
     };
   }
   return undefined;

@@ -45,11 +45,12 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   sayWhere(context, `the gateway at ${base.origin}`);
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
 
+  const interrupted = () => new Error(`interrupted before the gateway at ${base.origin} answered`);
+
   function send(path: string, given: RequestInit): Promise<Response> {
     // A token is for this gateway, and not for where it may point to.
     return fetch(new URL(path, base), { ...given, redirect: "error" }).catch((cause: unknown) => {
-      if (context.signal.aborted)
-        throw new Error(`interrupted before the gateway at ${base.origin} answered`);
+      if (context.signal.aborted) throw interrupted();
       throw new Error(
         `no gateway answers at ${base.origin} (does \`sluice run\`? HTTP_LISTEN or --gateway name another)`,
         { cause },
@@ -67,6 +68,7 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
     });
     if (!response.ok) return refusal(response, none);
     return response.json().catch((cause: unknown) => {
+      if (context.signal.aborted) throw interrupted();
       throw new Error(
         `what answers at ${base.origin} is no gateway (HTTP_LISTEN or --gateway name another)`,
         {

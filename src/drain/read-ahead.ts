@@ -67,10 +67,11 @@ export class ReadAhead {
   settles(entry: Entry): (() => boolean) | undefined {
     const key = isFor(this.#sink.name, entry) ? this.#laneOf(entry) : null;
     if (key === null) return undefined;
+    const { seq } = entry;
     return () => {
       const lane = this.#lanes.get(key);
       const waits = lane !== undefined && (lane.length > 0 || lane.isDetoured);
-      return entry.seq < (waits ? lane.unsettledFrom : this.#window.next);
+      return seq < (waits ? lane.unsettledFrom : this.#window.next);
     };
   }
 

@@ -66,10 +66,10 @@ export interface TroubleReport {
 
 const alarmsMax = 20;
 
-/** As stats show it; the first in trouble speaks for all. */
+/** As stats show it; the first that waits for somebody speaks for all, else the first in trouble. */
 export function reportOf(all: readonly { readonly key: string; readonly trouble: Trouble }[]): TroubleReport {
-  const first = all.find(({ trouble }) => trouble.why !== null);
   const alarms = all.filter(({ trouble }) => trouble.isAlarm).slice(0, alarmsMax);
+  const first = alarms[0] ?? all.find(({ trouble }) => trouble.why !== null);
   return {
     trouble: first?.trouble.why ?? null,
     alarms: alarms.map(({ key, trouble: { why, isOfSink } }) => ({

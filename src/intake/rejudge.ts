@@ -47,7 +47,7 @@ export class Rejudge {
   #nudge = new AbortController();
   readonly #stop = new AbortController();
   readonly #trouble = new Said();
-  /** What waits for the clock: some of it is left, and when the latest that an earlier run left came. */
+  /** What waits for the clock: whether there was any, and when the latest that an earlier run left came. */
   #awaitsTime = false;
   #latestMs: number | undefined;
   #shiftMs: number | undefined;

@@ -23,12 +23,9 @@ export async function inParts<R extends { readonly key: string }>(
 /** The first key of every part but the first. By chance, since rows may come in a rhythm. */
 function startsOf(rows: readonly { readonly key: string }[], parts: number): string[] {
   if (parts < 2) return [];
-  const keys = Array.from(
-    { length: parts * sampledPerPart },
-    () => rows[Math.floor(Math.random() * rows.length)],
-  );
-  const sorted = keys.map((row) => row?.key ?? "").sort();
-  return sorted.filter((_, at) => at > 0 && at % sampledPerPart === 0);
+  const keyAt = () => rows[Math.floor(Math.random() * rows.length)]?.key ?? "";
+  const keys = Array.from({ length: parts * sampledPerPart }, keyAt).sort();
+  return keys.filter((_, at) => at > 0 && at % sampledPerPart === 0);
 }
 
 /** How many of the parts begin at or before the key. */

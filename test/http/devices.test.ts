@@ -225,7 +225,7 @@ test("a registry that answers with an error, such as a right that is lacking: 50
     const { status, text } = await ask(method, path);
     expect([status, text]).toEqual([
       503,
-      expect.stringContaining("answered with an error and changed nothing"),
+      expect.stringContaining("answered with an error, and what it was asked was not done"),
     ]);
   }
 });

@@ -102,13 +102,9 @@ const show = command({
   run: (context, { args, options }) =>
     withDevice(context, args, options, async (store, id, client) => {
       const only = { tenant: id.tenantId, match: id.deviceId };
-      return printDevice(
-        context,
-        id,
-        await store.get(id),
-        options.json,
-        await heardOf(context, client, only, id),
-      );
+      const found = await store.get(id);
+      const heard = found && (await heardOf(context, client, only, id));
+      return printDevice(context, id, found, options.json, heard);
     }),
 });
 

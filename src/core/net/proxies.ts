@@ -30,9 +30,10 @@ export function proxyVariable(url: string): string | undefined {
   const { protocol, host, hostname: written } = new URL(url);
   const hostname = written.replace(/^\[|\]$/g, "");
   const isMeant = (entry: string) =>
-    ["*", host, hostname].includes(entry) || (entry !== "" && hostname.endsWith(`.${entry}`));
-  const past = pastOf(environment).toLowerCase().split(",");
-  if (past.some((entry) => isMeant(entry.trim().replace(/^\./, "")))) return undefined;
+    [host, hostname].includes(entry) || (entry !== "" && hostname.endsWith(`.${entry}`));
+  const past = pastOf(environment).toLowerCase();
+  if (past === "*" || past.split(",").some((entry) => isMeant(entry.trim().replace(/^\./, ""))))
+    return undefined;
   const name = protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
   return [name.toLowerCase(), name].find((each) => environment[each]);
 }

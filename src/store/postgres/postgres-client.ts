@@ -236,7 +236,7 @@ export interface Request {
   readonly copies: readonly CopyData[];
 }
 
-/** @returns how many rows the first of the statements that counts any has written */
+/** @returns how many rows the first of the statements that counts any has written, if none of them returns rows */
 export async function send(tx: Transaction, { statements, copies }: Request): Promise<number> {
   if (statements.length === 0) return 0;
   const options: { copies: Iterable<Buffer> } & postgres.UnsafeQueryOptions = { copies: messagesOf(copies) };
