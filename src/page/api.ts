@@ -170,18 +170,27 @@ export interface Asked<T> {
   /** When the last answer came, and how long it took. */
   readonly atMs: number;
   readonly tookMs: number;
+  /** It is the answer to what is asked now, not to an earlier question. */
+  readonly isCurrent: boolean;
 }
 
 /** Asked once, and again at each change of `again`, at login and logout. @param path undefined: not yet */
 export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
-  const [state, setState] = useState<Asked<T>>({ answer: undefined, error: undefined, atMs: 0, tookMs: 0 });
+  const key = JSON.stringify([path, again]);
+  const [state, setState] = useState<Omit<Asked<T>, "isCurrent"> & { readonly key: string }>({
+    answer: undefined,
+    error: undefined,
+    atMs: 0,
+    tookMs: 0,
+    key: "",
+  });
   const session = useSession();
   useEffect(() => {
     if (path === undefined) return undefined;
     let isGone = false;
     const load = async () => {
       const begunMs = performance.now();
-      const times = () => ({ atMs: performance.now(), tookMs: performance.now() - begunMs });
+      const times = () => ({ atMs: performance.now(), tookMs: performance.now() - begunMs, key });
       try {
         const answer = await request<T>("GET", path);
         if (!isGone) setState({ answer, error: undefined, ...times() });
@@ -194,7 +203,7 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
       isGone = true;
     };
   }, [path, again, session]);
-  return state;
+  return { ...state, isCurrent: state.key === key };
 }
 
 /** The page may cost a hundredth of a core: what takes long is asked for again after a hundred times as long as its answer took. */

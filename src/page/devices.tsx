@@ -31,11 +31,14 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     ...(match !== "" && { match }),
     ...(after.length > 0 && { after: after.at(-1) ?? "" }),
   });
-  const last = useRef({ atMs: 0, tookMs: 0 });
+  const last = useRef({ atMs: 0, tookMs: 0, isCurrent: false });
   const ticks = useTick(askEveryMs, () => {
     // Rows change places as devices speak: not under somebody's finger. A hundred thousand devices are not asked for at every tick.
     const isInUse = document.querySelector("#devices table:is(:hover, :focus-within)") !== null;
-    return !isInUse && isRested(last.current ?? { atMs: 0, tookMs: 0 });
+    const { current } = last;
+    if (isInUse || current === null || !current.isCurrent || !isRested(current)) return false;
+    last.current = { ...current, isCurrent: false };
+    return true;
   });
   const asked = useAnswer<ActivityPage>(`/admin/devices/activity?${query.toString()}`, `${count} ${ticks}`);
   last.current = asked;
