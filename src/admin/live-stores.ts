@@ -111,7 +111,7 @@ async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promi
   } catch (cause) {
     if (isRefusal(cause)) throw new RegistryError("refused", cause);
     if (isDiskFull(cause)) throw new RegistryError("full", cause);
-    throw new RegistryError(isOfStatement(cause) ? "answered" : otherwise, cause);
+    throw new RegistryError(isAnswer(cause) ? "answered" : otherwise, cause);
   }
 }
 
@@ -122,7 +122,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** An error of PostgreSQL about one statement, such as a right that is lacking, a lock that did not come in time, a standby; after any other it ends the connection. */
-function isOfStatement(error: unknown): boolean {
+function isAnswer(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return ("severity" in error && error.severity === "ERROR") || isOfStatement(error.cause);
+  return ("severity" in error && error.severity === "ERROR") || isAnswer(error.cause);
 }

@@ -14,6 +14,13 @@ export const createFetchPace = (): Pace => createPace(fetchBytesMax);
 /** What was to go into one transaction takes longer than that may last: it would be aborted, and begun anew without end. */
 export class TooMuch extends Outage {}
 
+/** The brokers want a rest for which a transaction has no time. */
+export const overQuota = (restMs: number) =>
+  new TooMuch(
+    `Kafka: over its quota (producer_byte_rate) this gateway is to rest for ${Math.ceil(restMs / 1000)} s, longer than its transaction may still last: less is sent at a time; raise the quota, or KAFKA_TRANSACTION_TIMEOUT_MS`,
+    { retryAfterMs: restMs },
+  );
+
 /** Or in the library's words. One that is not connected in time says nothing about sizes. */
 export const isTooSlow = (error: unknown) =>
   error instanceof TooMuch || (error instanceof Error && /^(FETCH|PRODUCE) timed out$/.test(error.message));

@@ -4,7 +4,7 @@ import { letGo } from "../core/memory/let-go.ts";
 import { connect, type Cluster, type Library } from "./kafka-client.ts";
 import { KafkaError } from "./error.ts";
 import { tellLeaderless } from "./leaderless.ts";
-import { TooMuch } from "./paced.ts";
+import { overQuota } from "./paced.ts";
 import { patiently } from "./patience.ts";
 import { older, rawFetch, rawProduce, type Answer, type RawProduce } from "./raw.ts";
 import type { Topic, Wire } from "./requests.ts";
@@ -136,11 +136,7 @@ function wireOf(
         cluster.sendRequestToNode(node)(produces[flowOf(level)], request as never),
       );
       if (request.sent) letGo(request.sent);
-      if (throttleTimeMs > restMaxMs)
-        throw new TooMuch(
-          `Kafka: over its quota (producer_byte_rate) this gateway is to rest for ${Math.ceil(throttleTimeMs / 1000)} s, longer than its transaction may still last: less is sent at a time; raise the quota, or KAFKA_TRANSACTION_TIMEOUT_MS`,
-          { retryAfterMs: throttleTimeMs },
-        );
+      if (throttleTimeMs > restMaxMs) throw overQuota(throttleTimeMs);
       await throttled(throttleTimeMs);
       return responses.flatMap((topic) =>
         topic.partitionResponses.flatMap(({ index, errorCode, errorMessage }) => {
