@@ -422,6 +422,8 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.clock.fastForward(360_000_000);
     await until(() => asks > 1);
     await page.unrouteAll({ behavior: "wait" });
+    // hono/jsx runs an effect twice now and then.
+    expect(asks).toBeLessThanOrEqual(3);
   });
 
   test("devices: a file is imported, whatever the letters of its name, and the first line that is wrong is named", async () => {
