@@ -28,7 +28,12 @@ const tokenName = '"provision_token"';
 /** Strings with what makes one a name, numbers, flags, and what opens or closes a level: all there is in JSON but null, blanks and commas. */
 const parts = /"([^"]*)"(\s*:)?|-?\d[\d.eE+-]*|true|false|[[\]{}]/g;
 
+/** Who is new mostly writes as others do, and to compare its text with their forms takes a fraction of learning it. */
+const lastMax = 8;
+
 export interface Shelf {
+  /** The numbers of the forms that were learned last. */
+  readonly last: readonly number[];
   /** The number of a text's form; undefined: it has none. @param text valid JSON that can be stored */
   learn(text: string): number | undefined;
   /** undefined: it was forgotten. */
@@ -40,8 +45,12 @@ export function createShelf(): Shelf {
   let forms: Form[] = [];
   /** The number of the first. */
   let base = 0;
+  let last: number[] = [];
 
   return {
+    get last() {
+      return last;
+    },
     learn(text) {
       if (text.length > formCharsMax || /[\\\t\r\n]/.test(text)) return undefined;
       const read = slotsOf(text);
@@ -49,19 +58,23 @@ export function createShelf(): Shelf {
       const { slots, end } = read;
       const isAscii = Buffer.byteLength(text) === text.length;
       const key = slots.map(({ literal, kind }) => `${literal}\0${kind}\0`).join("") + `${end}\0${isAscii}`;
-      const present = known.get(key);
-      if (present !== undefined) return present;
-      if (forms.length === formsMax) {
-        base += formsMax;
-        forms = [];
-        known.clear();
-      }
-      const number = base + forms.push(new Form(slots, end, isAscii)) - 1;
-      known.set(ownText(key), number);
+      const number = known.get(key) ?? keep(key, new Form(slots, end, isAscii));
+      last = [number, ...last.filter((other) => other !== number)].slice(0, lastMax);
       return number;
     },
     at: (number) => forms[number - base],
   };
+
+  function keep(key: string, form: Form): number {
+    if (forms.length === formsMax) {
+      base += formsMax;
+      forms = [];
+      known.clear();
+    }
+    const number = base + forms.push(form) - 1;
+    known.set(ownText(key), number);
+    return number;
+  }
 }
 
 /** undefined: it has no form that could be compared with, or names a secret besides its token. @param text valid JSON without escapes */

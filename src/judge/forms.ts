@@ -54,19 +54,19 @@ export function createForms(): Forms {
       if (line !== null || text === null || raw !== null || event.detail !== null) return;
       if (address?.isKept !== true || !address.isOfTopic || candidate.isJudged) return;
       if (address.formless++ % learnEvery !== 0) return;
-      const number = shelf.learn(text);
-      const form = number === undefined ? undefined : shelf.at(number);
-      if (number === undefined || form === undefined || !isLike(event, text, form, address)) return;
+      const number = shelf.last.find((one) => isOf(one, event, text, address)) ?? shelf.learn(text);
+      if (number === undefined || !isOf(number, event, text, address)) return;
       address.form = number;
       address.formSite = event.siteId;
     },
   };
 }
 
-/** Does the form tell of the text what was found out stage by stage? */
-function isLike(event: Event, text: string, form: Form, address: Address): boolean {
-  const fit = form.fits(text, address, event.siteId);
-  if (fit === undefined || lineOf(text, form, fit) !== event.payload) return false;
+/** Does the form of this number tell of the text what was found out stage by stage? */
+function isOf(number: number, event: Event, text: string, address: Address): boolean {
+  const form = shelf.at(number);
+  const fit = form?.fits(text, address, event.siteId);
+  if (form === undefined || fit === undefined || lineOf(text, form, fit) !== event.payload) return false;
   return Number.isNaN(fit.ms) || (fit.ms === event.eventMs && fit.ns === event.eventNs);
 }
 

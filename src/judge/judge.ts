@@ -203,21 +203,26 @@ export function createJudge(options: JudgeOptions): Judge {
     }
   }
 
+  function learnedFrom<V extends Entry | Pending | Several>(candidate: Candidate, verdict: V): V {
+    if ("kind" in verdict && verdict.kind === "event") forms.learn(candidate, verdict);
+    return verdict;
+  }
+
   return {
     judge(message) {
       const candidate = candidateOf(message);
-      const verdict = guarded(candidate, decide);
-      if ("kind" in verdict && verdict.kind === "event") forms.learn(candidate, verdict);
-      return verdict;
+      return learnedFrom(candidate, guarded(candidate, decide));
     },
-    resume: ({ candidate }, answer) =>
-      guarded(candidate, () => {
+    resume({ candidate }, answer) {
+      const verdict = guarded(candidate, () => {
         if (answer === "unavailable") return defer(candidate);
         if (answer === "crowded") return reject(candidate, rejection("TOO_MANY_STRANGERS"));
         if (answer?.key !== undefined) candidate.address?.share(answer.key, answer.deviceId);
         const rejected = allow(answer, candidate);
         return rejected === null ? admit(candidate) : reject(candidate, rejected);
-      }),
+      });
+      return learnedFrom(candidate, verdict);
+    },
     rejudge: (entry, answer) =>
       guarded(fromSpool(entry), (candidate) => {
         // A message that waited only for the clock had shown a good token.

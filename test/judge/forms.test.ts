@@ -6,7 +6,7 @@ import type { Entry } from "../../src/core/entry.ts";
 import type { Message } from "../../src/core/message.ts";
 import { createShelf, formsMax } from "../../src/judge/form-shelf.ts";
 import { aDevice, aMessage, aToken, sha256, type TestMessage } from "../kit/builders.ts";
-import { court, dev, entryOf, type Court } from "./court.ts";
+import { court, dev, entryOf, pendingOf, type Court } from "./court.ts";
 
 const topic = "tenant/acme/device/dev-0001/telemetry";
 
@@ -243,6 +243,27 @@ describe("learning", () => {
     entryOf(it.judge.judge(aMessage(textOf({ seq: 1 }), { topic: other })));
     expect(addressOf(other).form).toBe(first);
   });
+
+  test("of the first message of a device that had to be looked up", () => {
+    const it = taught(textOf({}));
+    const { form } = addressOf();
+    forget();
+    it.device = undefined;
+    const pending = pendingOf(it.judge.judge(aMessage(textOf({ seq: 1 }))));
+    expect(addressOf().form).toBe(-1);
+    expect(it.judge.resume(pending, aDevice()).kind).toBe("event");
+    expect(addressOf().form).toBe(form);
+  });
+});
+
+test("the forms that were learned last stand first, and are few", () => {
+  const shelf = createShelf();
+  const learn = (i: number) => shelf.learn(`{"m${i}":1}`) ?? -1;
+  const numbers = Array.from({ length: 9 }, (_, i) => learn(i));
+  expect(shelf.last).toEqual(numbers.slice(1).toReversed());
+  learn(4);
+  const [first, ...others] = shelf.last;
+  expect([first, others.length, others.includes(numbers[4] ?? -1)]).toEqual([numbers[4], 7, false]);
 });
 
 test("with one form too many all are forgotten, and no number is given twice", () => {
