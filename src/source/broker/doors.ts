@@ -20,6 +20,8 @@ export interface DoorsOptions {
   readonly packetBytesMax: () => number;
   /** Asked for at each look: it sent something that has not been read. */
   readonly unread: (socket: Socket) => void;
+  /** A part of a packet came, and not its end: it is no silence, however long the rest takes. */
+  readonly comesIn: (socket: Socket) => void;
   readonly clock: Clock;
   readonly warn: Warn;
 }
@@ -46,7 +48,9 @@ const smallBytesMax = 16_384;
 /** PINGREQ, SUBSCRIBE and the like of one connection: a device pings once a minute, and may subscribe to few filters. */
 const othersPerSecondMax = 100;
 const connectMs = 10_000;
+/** The rest of a packet may take longer as long as so much of it comes in each of these times, as over a slow line. */
 const packetMs = 30_000;
+const packetBytesMin = 3_000;
 /** Of packets that are not complete, all connections together. */
 export const unfinishedBytesMax = 64 * 1024 * 1024;
 /** What is bounded per second is bounded from one look to the next. */
@@ -58,8 +62,10 @@ interface Visitor {
   isIn: boolean;
   proved: boolean;
   watch: PacketWatch | undefined;
-  /** When the packet that is not complete began; undefined if none is. */
+  /** Since when the rest of the packet that is not complete is waited for; undefined if none is. */
   unfinishedSinceMs: number | undefined;
+  /** Bytes of it that had come by then. */
+  unfinishedBefore: number;
   unfinished: number;
   /** How many had come whole by then. */
   packets: number;
@@ -69,6 +75,7 @@ export function createBrokerDoors({
   connectionsMax,
   packetBytesMax,
   unread,
+  comesIn,
   clock,
   warn,
 }: DoorsOptions): Doors {
@@ -102,6 +109,7 @@ export function createBrokerDoors({
       proved: false,
       watch: undefined,
       unfinishedSinceMs: undefined,
+      unfinishedBefore: 0,
       unfinished: 0,
       packets: 0,
     });
@@ -143,6 +151,7 @@ export function createBrokerDoors({
       const why = packets.see(chunk);
       if (why !== undefined) return end(socket, visitor, why);
       note(visitor, packets);
+      if (visitor.unfinished > 0) comesIn(socket);
       if (unfinished > unfinishedBytesMax) endLargest();
     });
     return packets;
@@ -152,7 +161,8 @@ export function createBrokerDoors({
     const [bytes, packets] = [watched.unfinishedBytes(), watched.packets()];
     unfinished += bytes - visitor.unfinished;
     // Another than before: of a device that sends without a pause hardly a piece ends where a packet does.
-    if (bytes === 0 || packets !== visitor.packets) visitor.unfinishedSinceMs = undefined;
+    if (bytes === 0 || packets !== visitor.packets)
+      [visitor.unfinishedSinceMs, visitor.unfinishedBefore] = [undefined, 0];
     if (bytes > 0) visitor.unfinishedSinceMs ??= clock.monoMs();
     visitor.unfinished = bytes;
     visitor.packets = packets;
@@ -182,8 +192,14 @@ export function createBrokerDoors({
       const { isIn, sinceMs, unfinishedSinceMs } = visitor;
       if (!isIn && nowMs - sinceMs > connectMs) end(socket, visitor, whyNotIn(visitor));
       else if (unfinishedSinceMs !== undefined && nowMs - unfinishedSinceMs > packetMs)
-        end(socket, visitor, "it began a packet and did not end it in time");
+        endUnlessItComes(socket, visitor);
     }
+  }
+
+  function endUnlessItComes(socket: Socket, visitor: Visitor): void {
+    if (visitor.unfinished - visitor.unfinishedBefore < packetBytesMin)
+      return end(socket, visitor, "it began a packet and did not end it in time");
+    [visitor.unfinishedSinceMs, visitor.unfinishedBefore] = [clock.monoMs(), visitor.unfinished];
   }
 
   function whyNotIn({ watch: watched }: Visitor): string {

@@ -85,6 +85,9 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     unread(socket: Socket & { readonly client?: Client }) {
       if (socket.client !== undefined) gate.unread(socket.client);
     },
+    // aedes counts silence from the last packet that came whole.
+    comesIn: ({ client }: Socket & { readonly client?: Client }) =>
+      void (client as { _keepaliveTimer?: NodeJS.Timeout | null } | undefined)?._keepaliveTimer?.refresh(),
     clock,
     warn,
   });

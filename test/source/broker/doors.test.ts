@@ -1,7 +1,7 @@
 /** Which connections the embedded broker accepts, and what may be held for them before it is on disk. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { connect as dial, type Socket } from "node:net";
-import { cleanUp, device, embeddedBroker, endLater, ping, returnCodeOf } from "../../kit/embedded.ts";
+import { cleanUp, device, embeddedBroker, endLater, idsOf, ping, returnCodeOf } from "../../kit/embedded.ts";
 import { recordingLog, until } from "../../kit/source.ts";
 import { simulatedClock } from "../../kit/clock.ts";
 import { makeCertificates } from "../../kit/tls.ts";
@@ -9,7 +9,7 @@ import { watchPackets } from "../../../src/source/broker/packet-watch.ts";
 import { createBrokerDoors } from "../../../src/source/broker/doors.ts";
 import mqttPacket from "mqtt-packet";
 import * as fc from "fast-check";
-import { connectPacket, publishPacket } from "../../kit/wire.ts";
+import { connectPacket, publishPacket, wireClient } from "../../kit/wire.ts";
 
 afterEach(cleanUp);
 const certificates = makeCertificates();
@@ -65,6 +65,7 @@ function doors(connectionsMax = 40) {
     connectionsMax,
     packetBytesMax: () => 2_000_000,
     unread() {},
+    comesIn() {},
     clock,
     warn,
   });
@@ -112,6 +113,40 @@ describe("the doors", () => {
     expect(slow.isGone()).toBe(false);
     it.clock.advance(12_000);
     expect([slow.isGone(), idle.isGone()]).toEqual([true, false]);
+  });
+
+  test("a packet may take long over a slow line, but not if next to nothing of it comes", () => {
+    const it = doors();
+    const [slow, drip] = [it.visit("10.0.0.1"), it.visit("10.0.0.2")];
+    for (const { socket, receive } of [slow, drip]) {
+      it.welcome(socket, true);
+      receive(Buffer.from([0x32, 0x80, 0x80, 0x04]));
+    }
+    for (let i = 0; i < 200; i += 1) {
+      it.clock.advance(1_000);
+      slow.receive(Buffer.alloc(200));
+      if (!drip.isGone()) drip.receive(Buffer.alloc(20));
+    }
+    expect([slow.isGone(), drip.isGone()]).toEqual([false, true]);
+    it.clock.advance(62_000);
+    expect(slow.isGone()).toBe(true);
+  });
+
+  test("a device with a keep-alive time is not silent while a packet of it comes, however long that takes", async () => {
+    const { port } = await embeddedBroker({}, {}, true);
+    const client = await wireClient(port);
+    endLater(() => client.socket.destroy());
+    client.send({ ...connectPacket("slow"), cmd: "connect", keepalive: 1 } as Parameters<
+      typeof client.send
+    >[0]);
+    await until("CONNACK", () => returnCodeOf(client) === 0);
+    const packet = mqttPacket.generate(publishPacket(7, "x".repeat(4_000)));
+    for (let at = 0; at < packet.length && !client.closed(); at += 500) {
+      client.socket.write(packet.subarray(at, at + 500));
+      await Bun.sleep(400);
+    }
+    await until("PUBACK or the end", () => idsOf(client, "puback").length === 1 || client.closed());
+    expect(idsOf(client, "puback")).toEqual([7]);
   });
 
   test("a device that sends without a pause, so that always some packet is incomplete, stays", () => {
