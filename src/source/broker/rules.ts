@@ -182,8 +182,11 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
         return done(null);
       }
       if (topic.startsWith("$")) return done(new Error("PUBLISH refused: a topic that begins with $"));
-      if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true)
+      if (!mayUse(clients.ownTopic(client), topic) && mapped?.takes(topic) !== true) {
+        // Of a message the connection ends, which is told; a will comes when that has ended.
+        if (client?.closed === true) warn(() => refusedOf(client, topic), willRefused);
         return done(new NotOwnTopic(topic, clients.speaker(client)?.tokenHash));
+      }
       packet.retain = false;
       const speaker = clients.speaker(client);
       const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {
@@ -241,6 +244,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
 }
 
 const nothing = Buffer.alloc(0);
+const willRefused = "the last will of a device was not taken: not the device's own topic";
 
 function toNobody(packet: PublishPacket): void {
   packet.topic = nobodysTopic;

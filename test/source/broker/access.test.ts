@@ -202,8 +202,9 @@ describe("proof of identity at CONNECT", () => {
     await ping(present);
   });
 
-  test("a device's will is under its own topic too", async () => {
-    const { intake, port } = await embeddedBroker({}, { authenticate }, true);
+  test("a device's will is under its own topic too, and the log says of which it is not", async () => {
+    const { log, lines } = recordingLog();
+    const { intake, port } = await embeddedBroker({}, { authenticate, log }, true);
     for (const id of ["d2", "d1"]) {
       const client = await wireClient(port);
       const topic = `tenant/acme/device/${id}/status`;
@@ -218,6 +219,9 @@ describe("proof of identity at CONNECT", () => {
     }
     await until("its own", () => intake.messages.length > 0);
     expect(intake.texts()).toEqual(["d1"]);
+    expect(lines.filter(({ msg }) => msg.includes("the last will"))).toMatchObject([
+      { device_id: "d1", topic: "tenant/acme/device/d2/status" },
+    ]);
   });
 
   test("a device that may not speak any more is disconnected, and nobody else", async () => {
