@@ -26,7 +26,7 @@ export interface ReadyParts {
   readonly lookup: Lookup;
   readonly drains: readonly Drain[];
   readonly rejects: RecentRejects;
-  readonly spool: Pick<Spool, "reserveFreeSpace">;
+  readonly spool: Pick<Spool, "refuseUnwritable">;
   watches(): { readonly letterWatch: { detail(): string } };
 }
 
@@ -41,7 +41,7 @@ function takes({ rejects, clock }: Pick<ReadyParts, "rejects" | "clock">): strin
 function whyHeld({ ingest, spool }: Pick<ReadyParts, "ingest" | "spool">): string | null {
   if (ingest.held !== null) return ingest.held;
   try {
-    spool.reserveFreeSpace(0);
+    spool.refuseUnwritable();
     return null;
   } catch (error) {
     return explain(error);

@@ -33,8 +33,10 @@ const failedCodes = new Set<unknown>(["EROFS", "EIO"]);
 export function refuseFailedDisk(db: Database): void {
   try {
     closeSync(openSync(`${db.filename}-wal`, "r+"));
-  } catch (error) {
-    if (failedCodes.has((error as NodeJS.ErrnoException).code)) throw error;
+  } catch (cause) {
+    if (!failedCodes.has((cause as NodeJS.ErrnoException).code)) return;
+    const remedy = "stop the gateway, mend the file system, see dmesg";
+    throw new Error(`the spool's file system has failed (${explain(cause)}): ${remedy}`, { cause });
   }
 }
 
@@ -72,8 +74,7 @@ export function committer(
     try {
       prove();
     } catch (cause) {
-      const why = `the spool's file system failed during a write (${explain(cause)}): stop the gateway, mend the file system, see dmesg`;
-      throw (failed = new SpoolFull("cannot_write", why, { cause }));
+      throw (failed = new SpoolFull("cannot_write", explain(cause), { cause }));
     }
     bringLog();
   };

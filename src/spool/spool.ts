@@ -19,7 +19,7 @@ import type { SidecarTables, CommitRecord } from "./sidecar.ts";
 import { type Age, keptAge } from "./age.ts";
 import { beginningAt, type Cursors } from "./cursors.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { committer, freeBytes, giveBack, reserveFreeSpace } from "./disk.ts";
+import { committer, freeBytes, giveBack, refuseFailedDisk, reserveFreeSpace } from "./disk.ts";
 import type { Epoch, Epochs } from "./epochs.ts";
 import { encodeAll, type Groups } from "./groups.ts";
 import { Keeping } from "./keeping.ts";
@@ -58,7 +58,7 @@ export class Spool {
   /** Writes one transaction, if the spool is still ours. */
   readonly #commit: (write: () => void) => void;
   /** @throws SpoolFull if its disk does not take so many bytes more */
-  readonly reserveFreeSpace: (bytes: number) => void;
+  readonly #reserveFreeSpace: (bytes: number) => void;
   readonly #settings: Values<typeof spoolSettings>;
   readonly #timer: Timer;
   readonly #listeners: (() => void)[] = [];
@@ -94,7 +94,7 @@ export class Spool {
     }
     this.#check = watchOwnership(this.#db, dataDir, this.#epochs.ours);
     this.#commit = committer(this.#db, clock, this.#check);
-    this.reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
+    this.#reserveFreeSpace = reserveFreeSpace({ db: this.#db, dataDir, clock, ...settings });
     this.age = keptAge(this.#db, clock, this.newestAtStartMs);
     const ageNowMs = this.age.nowMs;
     this.deadLetters = new DeadLetters({
@@ -155,6 +155,13 @@ export class Spool {
   /** Wall clock at which the oldest entry after `seq` was received; undefined if there is none. */
   receivedMsAfter(seq: number): number | undefined {
     return this.#groups.receivedMsAfter(seq);
+  }
+
+  /** @throws why nothing can be appended, as far as that shows without a write: until something comes nobody would know */
+  refuseUnwritable(): void {
+    this.#check();
+    refuseFailedDisk(this.#db);
+    this.#reserveFreeSpace(0);
   }
 
   /**
@@ -232,7 +239,7 @@ export class Spool {
   #claim(bytes: number, { endsTheHold: ends = false }: CommitRecord): void {
     const endsTheHold = ends && this.#keeping.settledByHolding > this.#keeping.expendable;
     this.#trimming.makeRoom(bytes, endsTheHold);
-    if (!endsTheHold) this.reserveFreeSpace(bytes);
+    if (!endsTheHold) this.#reserveFreeSpace(bytes);
   }
 
   /** Once a second. */

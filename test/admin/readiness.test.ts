@@ -1,5 +1,8 @@
 /** What /readyz says before anything was tried. */
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { endLater, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
 import { startProxy } from "../kit/proxy.ts";
 import { redisAvailable, startRedis } from "../kit/redis.ts";
@@ -14,6 +17,38 @@ test("a gateway whose disk has no room is not ready, also before the first messa
   const remedy = expect.stringContaining("free some on it");
   expect(full.stats().attention).toMatchObject({ level: "critical", detail, remedy });
   const { gateway } = await startInProcess();
+  expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
+});
+
+const failed = mkdtempSync(join(tmpdir(), "sluice-failed-disk-"));
+const mount = (...words: string[]) => Bun.spawnSync(["mount", ...words]).success;
+const mountable = mount("-t", "tmpfs", "tmpfs", failed);
+afterAll(() => {
+  if (mountable) Bun.spawnSync(["umount", "-l", failed]);
+  rmSync(failed, { recursive: true, force: true });
+});
+
+test.skipIf(!mountable)(
+  "a gateway whose file system turned read-only is not ready, also before a message comes",
+  async () => {
+    const data = join(failed, "data");
+    const { gateway, stats } = await startInProcess({ DATA_DIR: data });
+    // What is open stays so, as after an error; who opens a file anew finds that it cannot be written.
+    mount("--bind", data, data);
+    mount("-o", "remount,bind,ro", data);
+    endLater(() => Bun.spawnSync(["umount", "-l", data]));
+    const detail = expect.stringMatching(/^the spool's file system has failed \(EROFS.*see dmesg$/);
+    expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: false, detail });
+    expect(stats().attention).toMatchObject({ level: "critical", detail });
+  },
+);
+
+test("a gateway whose spool was moved away is not ready, also before a message comes", async () => {
+  const { gateway, dataDir } = await startInProcess();
+  renameSync(join(dataDir, "spool.db"), join(dataDir, "moved"));
+  const detail = expect.stringContaining("spool.db was moved, removed or replaced while this gateway runs");
+  expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: false, detail });
+  renameSync(join(dataDir, "moved"), join(dataDir, "spool.db"));
   expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
 });
 
