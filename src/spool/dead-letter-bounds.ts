@@ -2,11 +2,13 @@
  * The bounds of the dead letters, in bytes and in age: without them, one device whose every reading is refused would
  * fill the disk.
  *
- * At the bound in bytes, the oldest dead letters of the device that has most of them are removed, so that no device
- * costs another its dead letters. Rejected alternative: to keep no new ones, because what is refused today says more
- * about what to fix than what was refused three months ago.
+ * At the bound in bytes a tenth is freed: of each device that has more than a share, which is the same for all, the oldest dead letters go
+ * until it has no more than that. So no device costs another its dead letters. Rejected alternatives: to keep no new ones, because
+ * what is refused today says more about what to fix than what was refused three months ago; to take from the device that has most, again
+ * and again, which looked at all dead letters as often as a fleet has devices, and stood still for minutes.
  */
 import type { Database } from "bun:sqlite";
+import { deviceKey } from "../core/device.ts";
 import { letterBytes } from "./schema.ts";
 
 export interface LetterTotals {
@@ -15,9 +17,9 @@ export interface LetterTotals {
   readonly bytes: number;
 }
 
-/** The share of the bound that is freed at once, since finding the device takes a look at all dead letters. */
+/** The share of the bound that is freed at once, since to find what goes takes a look at all dead letters. */
 const freedShare = 0.1;
-/** Dead letters removed per statement, so that the intake is not kept waiting. */
+/** Dead letters removed for their age at a time, so that the intake is not kept waiting. */
 const removedMax = 1_000;
 
 /** The totals are kept by triggers (schema.ts), so this reads one row, however many dead letters there are. */
@@ -26,38 +28,60 @@ export function totalsOf(db: Database): LetterTotals {
   return found ?? { count: 0, bytes: 0 };
 }
 
-/** Runs inside the caller's transaction. @returns how many were removed */
-export function makeRoom(db: Database, bytesMax: number): number {
-  if (totalsOf(db).bytes <= bytesMax) return 0;
-  const wanted = bytesMax * (1 - freedShare);
-  let removed = 0;
-  while (totalsOf(db).bytes > wanted) {
-    const gone = removeOldestOfHeaviest(db);
-    if (gone === 0) break;
-    removed += gone;
-  }
-  return removed;
-}
-
-interface Sender {
+interface Sized {
   readonly tenant_id: string | null;
   readonly device_id: string | null;
+  readonly bytes: number;
 }
 
-function removeOldestOfHeaviest(db: Database): number {
-  const heaviest = db
-    .query<Sender, []>(
-      `SELECT tenant_id, device_id FROM dead_letters GROUP BY tenant_id, device_id
-       ORDER BY sum(${letterBytes("dead_letters")}) DESC LIMIT 1`,
+const sizeOf = letterBytes("dead_letters");
+const senderOf = ({ tenant_id: tenant, device_id: device }: Sized) => deviceKey(tenant ?? "", device ?? "");
+
+/** Runs inside the caller's transaction. @returns how many were removed */
+export function makeRoom(db: Database, bytesMax: number): number {
+  const { bytes } = totalsOf(db);
+  if (bytes <= bytesMax) return 0;
+  const wanted = bytesMax * (1 - freedShare);
+  const senders = db
+    .query<Sized, []>(
+      `SELECT tenant_id, device_id, sum(${sizeOf}) AS bytes FROM dead_letters GROUP BY tenant_id, device_id`,
     )
-    .get();
-  if (!heaviest) return 0;
+    .all();
+  const held = new Map(senders.map((sender) => [senderOf(sender), sender.bytes]));
+  const share = shareOf([...held.values()], wanted);
+  const going: number[] = [];
+  let excess = bytes - wanted;
+  const oldestFirst = db.query<Sized & { id: number }, []>(
+    `SELECT id, tenant_id, device_id, ${sizeOf} AS bytes FROM dead_letters ORDER BY id`,
+  );
+  for (const letter of oldestFirst.iterate()) {
+    if (excess <= 0) break;
+    const sender = senderOf(letter);
+    const has = held.get(sender) ?? 0;
+    if (has <= share) continue;
+    held.set(sender, has - letter.bytes);
+    going.push(letter.id);
+    excess -= letter.bytes;
+  }
+  return removeLetters(db, going);
+}
+
+/** As much as each may have, so that all together have no more than `bytesMax`. */
+function shareOf(sizes: number[], bytesMax: number): number {
+  let left = bytesMax;
+  for (const [at, size] of sizes.sort((a, b) => a - b).entries()) {
+    const share = left / (sizes.length - at);
+    if (size > share) return share;
+    left -= size;
+  }
+  return left;
+}
+
+/** @returns how many there were */
+export function removeLetters(db: Database, ids: readonly number[]): number {
   return db
-    .query(
-      `DELETE FROM dead_letters WHERE id IN
-         (SELECT id FROM dead_letters WHERE tenant_id IS ? AND device_id IS ? ORDER BY id LIMIT ?)`,
-    )
-    .run(heaviest.tenant_id, heaviest.device_id, removedMax).changes;
+    .query("DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))")
+    .run(JSON.stringify(ids)).changes;
 }
 
 /**

@@ -9,7 +9,7 @@ import type { Entry } from "../core/entry.ts";
 import { explain } from "../core/log/log.ts";
 import { masked } from "../core/text/mask.ts";
 import { decodeGroup, encodeGroup } from "./codec.ts";
-import { makeRoom, removeOlder, totalsOf, type LetterTotals } from "./dead-letter-bounds.ts";
+import { makeRoom, removeLetters, removeOlder, totalsOf, type LetterTotals } from "./dead-letter-bounds.ts";
 
 export interface DeadLetter {
   readonly id: number;
@@ -195,11 +195,7 @@ export class DeadLetters {
 
   /** Durable when it returns. */
   remove(ids: readonly number[]): void {
-    this.#parts.commit(() =>
-      this.#db
-        .query("DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))")
-        .run(JSON.stringify(ids)),
-    );
+    this.#parts.commit(() => removeLetters(this.#db, ids));
   }
 }
 

@@ -39,7 +39,7 @@ export const spoolSettings = {
     default: 268_435_456,
     unit: "bytes",
     min: 1_048_576,
-    help: "The most bytes of dead letters that are kept; beyond it, the oldest of the device that has most of them are removed.",
+    help: "The most bytes of dead letters that are kept; beyond it, the oldest of the devices that have most of them are removed.",
   }),
   letterAgeMaxDays: integer({
     name: "DEAD_LETTERS_MAX_AGE_DAYS",

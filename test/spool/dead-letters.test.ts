@@ -7,7 +7,7 @@ import { watchLetters } from "../../src/spool/dead-letter-watch.ts";
 import type { Spool } from "../../src/spool/spool.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { recordingLog } from "../kit/source.ts";
-import { anEntry, spoolKit } from "../kit/spool.ts";
+import { anEntry, incompressible, spoolKit } from "../kit/spool.ts";
 
 const kit = spoolKit();
 afterEach(() => kit.clear());
@@ -97,7 +97,7 @@ describe("dead letters", () => {
     expect(kept.length).toBe(2_000);
   });
 
-  test("at their bound in bytes lose the oldest of the device that has most of them, and none of other devices", () => {
+  test("at their bound in bytes lose the oldest of the devices that have most of them, and none of other devices", () => {
     const spool = kit.spool({ letterBytesMax: 1_048_576 });
     refuse(spool, "honest", 100);
     for (let i = 0; i < 20; i++) refuse(spool, "flood", 1_000, 1 + i * 1_000);
@@ -109,6 +109,41 @@ describe("dead letters", () => {
     const seqs = spool.deadLetters.list({ sink: "flood", limit: 100_000 }).map(({ entry }) => entry.seq);
     expect(seqs.at(-1)).toBe(20_000);
     expect(seqs.length).toBe((seqs.at(-1) ?? 0) - (seqs[0] ?? 0) + 1);
+  });
+
+  test("at their bound in bytes lose a tenth, however large they are, and never the newest", () => {
+    const spool = kit.spool({ letterBytesMax: 1_048_576 });
+    const bytes: number[] = [];
+    for (let seq = 1; seq <= 120; seq++) {
+      const entry = anEntry({ seq, payload: incompressible(20_000) });
+      spool.deadLetters.putAll("sink", [{ epoch: "e", entry, why: "no" }]);
+      bytes.push(spool.deadLetters.totals().bytes);
+      expect(spool.deadLetters.list({ limit: 1_000 }).at(-1)?.entry.seq).toBe(seq);
+    }
+    expect(spool.deadLetters.discarded).toBeGreaterThan(10);
+    expect(Math.max(...bytes)).toBeLessThanOrEqual(1_048_576);
+    expect(Math.min(...bytes.slice(60))).toBeGreaterThan(900_000);
+  });
+
+  test("at their bound in bytes leave each device of a fleet its newest, and take no more time for a fleet than for one", () => {
+    const [devices, rounds] = [2_000, 20];
+    const spool = kit.spool({ letterBytesMax: 10 * 1_048_576 });
+    for (let round = 1; round <= rounds; round++) {
+      const entries = Array.from({ length: devices }, (_, i) =>
+        anEntry({ seq: round * devices + i, deviceId: `d${i}` }),
+      );
+      spool.deadLetters.putAll(
+        "sink",
+        entries.map((entry) => ({ epoch: "e", entry, why: "no".repeat(100) })),
+      );
+    }
+    expect(spool.deadLetters.discarded).toBeGreaterThan(devices);
+    const counts = Map.groupBy(devicesOf(spool), (device) => device);
+    expect(counts.size).toBe(devices);
+    expect(Math.min(...[...counts.values()].map(({ length }) => length))).toBeGreaterThan(5);
+    expect(spool.deadLetters.list({ limit: devices * rounds }).at(-1)?.entry.seq).toBe(
+      rounds * devices + devices - 1,
+    );
   });
 
   test("are removed at their age limit, some at a time, and the log tells of it although nothing else is refused", () => {
