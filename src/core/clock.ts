@@ -23,6 +23,9 @@ export interface Clock {
   isTimeKnown?(stampMs?: number): boolean;
 }
 
+/** 24.8 days. A longer timer of the runtime ends at once. */
+const timerMsMax = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monoMs: () => performance.now(),
@@ -32,6 +35,7 @@ export const systemClock: Clock = {
       const soon = setImmediate(run);
       return { cancel: () => clearImmediate(soon) };
     }
+    if (ms > timerMsMax) return afterLong(ms, run);
     const handle = setTimeout(run, ms);
     return { cancel: () => clearTimeout(handle) };
   },
@@ -40,6 +44,13 @@ export const systemClock: Clock = {
     return { cancel: () => clearInterval(handle) };
   },
 };
+
+function afterLong(ms: number, run: () => void): Timer {
+  let timer = systemClock.after(timerMsMax, () => {
+    timer = systemClock.after(ms - timerMsMax, run);
+  });
+  return { cancel: () => timer.cancel() };
+}
 
 /** Resolves after `ms`, or at once (never rejects) when `signal` aborts. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
