@@ -17,7 +17,7 @@ export type RiskFacts = Pick<Stats, "spool" | "sinks" | "sources" | "certificate
 
 const dayMs = 86_400_000;
 const minuteMs = 60_000;
-/** What a broker dropped does not come back, so nothing ends it but time: long enough to be seen. */
+/** What was lost does not come back, so nothing ends it but time: long enough to be seen. */
 const lossShownMs = 3_600_000;
 const rejectedMinutes = 10;
 
@@ -27,8 +27,8 @@ const risks: readonly ((facts: RiskFacts, nowMs: number) => Attention | undefine
   shortDisk,
   unfilledSink,
   endingCertificate,
-  sharedClientId,
-  brokerLoss,
+  remarkOfSource,
+  lossOfSource,
   manyRejects,
 ];
 
@@ -108,34 +108,74 @@ function endingCertificate({ certificates }: RiskFacts, nowMs: number): Attentio
   };
 }
 
-/** In between the connection is good, whose turn it is. */
-function sharedClientId({ sources }: RiskFacts): Attention | undefined {
-  for (const { kind, rival } of sources) {
-    if (typeof rival !== "string") continue;
-    return {
-      level: "warning",
-      text: `Another client seems to have the client id of source ${kind}`,
-      since: null,
-      detail: rival,
-      remedy:
-        "Look for a gateway that was set up from a copy of this one's DATA_DIR (gateway-id), and give each a GATEWAY_ID (or MQTT_CLIENT_ID) of its own.",
-    };
-  }
+/** By the field of a source that has words of it; the source itself goes on, so that nothing else tells of it. */
+const remarks: readonly (readonly [field: string, text: (source: string) => string, remedy: string])[] = [
+  [
+    "unread",
+    (source) => `A part of source ${source} is not read`,
+    "See to what is said above; the rest is read, and what waits there is kept for as long as Kafka keeps it.",
+  ],
+  [
+    // In between the connection is good, whose turn it is.
+    "rival",
+    (source) => `Another client seems to have the client id of source ${source}`,
+    "Look for a gateway that was set up from a copy of this one's DATA_DIR (gateway-id), and give each a GATEWAY_ID (or MQTT_CLIENT_ID) of its own.",
+  ],
+  [
+    "loss_ahead",
+    (source) => `The broker of source ${source} keeps too little for this gateway`,
+    "Let it grant QoS 1 (Mosquitto: max_qos) and keep sessions for a day; or set MQTT_SESSION_EXPIRY_SECONDS to as long as you need.",
+  ],
+];
+
+function remarkOfSource({ sources }: RiskFacts): Attention | undefined {
+  for (const [field, textOf, remedy] of remarks)
+    for (const { kind, [field]: words } of sources)
+      if (typeof words === "string")
+        return { level: "warning", text: textOf(kind), since: null, detail: words, remedy };
   return undefined;
 }
 
-function brokerLoss({ sources }: RiskFacts, nowMs: number): Attention | undefined {
-  for (const { kind, broker_dropped: count, broker_dropped_at: at } of sources) {
-    if (typeof at !== "string" || Date.parse(at) < nowMs - lossShownMs) continue;
-    return {
-      level: "warning",
-      text: `The broker of source ${kind} dropped messages`,
-      since: at,
-      detail: `${number(Number(count))} since the start, by its own count, for whichever of its clients`,
-      remedy:
-        "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
-    };
-  }
+interface Loss {
+  /** The field of a source that has the time. */
+  readonly field: string;
+  text(source: string): string;
+  detail(source: Readonly<Record<string, unknown>>): string;
+  readonly remedy: string;
+}
+
+const losses: readonly Loss[] = [
+  {
+    field: "lost_at",
+    text: (source) => `Source ${source} lost messages`,
+    detail: ({ lost }) => `${number(Number(lost))} since the start: Kafka removed them before they were read`,
+    remedy:
+      "Let the topic keep its records for longer than the gateway is away (retention.ms, retention.bytes).",
+  },
+  {
+    field: "broker_dropped_at",
+    text: (source) => `The broker of source ${source} dropped messages`,
+    detail: ({ broker_dropped: count }) =>
+      `${number(Number(count))} since the start, by its own count, for whichever of its clients`,
+    remedy:
+      "If the gateway was away they may be its own: let the broker keep more for a client that is away (Mosquitto: max_queued_messages 0, persistence true).",
+  },
+  {
+    field: "session_lost_at",
+    text: (source) => `The broker of source ${source} says that it lost our session`,
+    detail: () => "what it kept for this gateway and had not delivered does not come",
+    remedy:
+      "Let it keep sessions over its own restart (Mosquitto: persistence true), and for longer than the gateway is away.",
+  },
+];
+
+function lossOfSource({ sources }: RiskFacts, nowMs: number): Attention | undefined {
+  for (const { field, text, detail, remedy } of losses)
+    for (const source of sources) {
+      const at = source[field];
+      if (typeof at !== "string" || Date.parse(at) < nowMs - lossShownMs) continue;
+      return { level: "warning", text: text(source.kind), since: at, detail: detail(source), remedy };
+    }
   return undefined;
 }
 

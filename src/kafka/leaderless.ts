@@ -43,7 +43,7 @@ function listed(partitions: readonly NamedPartition[]): string {
   return `${named.join(", ")}${partitions.length > named.length ? " and others" : ""}`;
 }
 
-export const withLeaderless = (words: string, partitions: readonly NamedPartition[]): string =>
+const withLeaderless = (words: string, partitions: readonly NamedPartition[]): string =>
   partitions.length === 0 ? words : `${words}; ${leaderlessWords(partitions)}`;
 
 export const nothingReadWords = (words: string, partitions: readonly NamedPartition[]): string =>

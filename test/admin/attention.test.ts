@@ -99,6 +99,27 @@ test("another client with the source's id is told of while the connection is goo
   expect(now({ ...facts, sources: [{ kind: "mqtt", rival: null }] }).text).toBe("Working");
 });
 
+test.each([
+  ["unread", "A part of source kafka is not read"],
+  ["loss_ahead", "The broker of source kafka keeps too little for this gateway"],
+])("what a source says of itself under %s is told of as long as that lasts", (field, text) => {
+  const words = "it grants QoS 0 only";
+  const told = now({ ...facts, sources: [{ kind: "kafka", [field]: words }] });
+  expect(told).toMatchObject({ level: "warning", text, detail: words });
+  expect(now({ ...facts, sources: [{ kind: "kafka", [field]: null }] }).text).toBe("Working");
+});
+
+test.each([
+  ["lost_at", "Source kafka lost messages"],
+  ["session_lost_at", "The broker of source kafka says that it lost our session"],
+])("what was lost by %s is told of for an hour", (field, text) => {
+  const at = new Date(clock.wallMs()).toISOString();
+  const sources = [{ kind: "kafka", lost: 40, [field]: at }];
+  expect(now({ ...facts, sources })).toMatchObject({ level: "warning", text, since: at });
+  clock.advance(3_601_000);
+  expect(now({ ...facts, sources }).text).toBe("Working");
+});
+
 test("messages that the broker dropped are told of for an hour, after all that can be mended", () => {
   const at = new Date(clock.wallMs()).toISOString();
   const lost = { ...facts, sources: [{ kind: "mqtt", broker_dropped: 1505, broker_dropped_at: at }] };

@@ -9,15 +9,11 @@ import { backoffMs, sleep, type Timer } from "../../core/clock.ts";
 import { explain } from "../../core/log/log.ts";
 import type { Intake } from "../../core/message.ts";
 import { Said } from "../../core/log/said.ts";
+import { isoOf } from "../../core/text/iso.ts";
 import { sourceKind, type Source, type SourceParts } from "../../core/source.ts";
 import { whyUnread } from "../../kafka/error.ts";
 import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts";
-import {
-  leaderlessWords,
-  nothingReadWords,
-  withLeaderless,
-  type NamedPartition,
-} from "../../kafka/leaderless.ts";
+import { leaderlessWords, nothingReadWords, type NamedPartition } from "../../kafka/leaderless.ts";
 import { createFetchPace, isTooSlow } from "../../kafka/paced.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
 import { unpackedBytesMax } from "../../kafka/unpack.ts";
@@ -41,6 +37,8 @@ export const kafka = sourceKind({
     tombstones: "Records without a value, which are no messages.",
     errors_counted: "Records of KAFKA_ERROR_TOPIC, which are counted and not taken.",
     lost: "Records that Kafka removed before they were read.",
+    lost_at: "When that was noticed last; ISO 8601, UTC.",
+    unread: "Why some partitions are not read now, while the others are; null: all are.",
   },
   isAsked: ({ servers, sourceTopic, validatedSource }) =>
     servers !== undefined && (sourceTopic !== undefined || validatedSource),
@@ -65,6 +63,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   const pace = createFetchPace();
   const partitions = new Map<string, Partition>();
   const counted = { reconnects: 0, tombstones: 0, errors: 0, lost: 0 };
+  let lostMs: number | null = null;
   const first = Promise.withResolvers<void>();
   let connection = new AbortController();
   let connected = false;
@@ -72,6 +71,8 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   let isSlow = false;
   const stopping = new AbortController();
   let detail = `${place}: not started`;
+  /** Why some partitions wait for a leader. */
+  let waits = "";
   const troubles = new Said();
   let wire: Wire | undefined;
   let committing: Timer | undefined;
@@ -82,6 +83,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   function lost(partition: Partition, from: number, to: number): void {
     const count = Math.max(0, to - from);
     counted.lost += count;
+    if (count > 0) lostMs = clock.wallMs();
     log.error(
       { topic: partition.topic.name, partition: partition.index, from, to, lost: count },
       count > 0
@@ -128,7 +130,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
     if (stopping.signal.aborted) return;
     const said = `${place}: ${why}`;
     if (troubles.isNew(said)) log.warn({ kafka: place }, said);
-    detail = said;
+    [detail, waits] = [said, ""];
   }
 
   /** One connection, until it ends, or the partitions or their leaders are others. */
@@ -190,11 +192,10 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   }
 
   function reads(what: string, leaderless: readonly NamedPartition[]): void {
-    const before = detail;
-    detail = `${place}: reading ${withLeaderless(what, leaderless)}`;
+    const before = waits;
+    [detail, waits] = [`${place}: reading ${what}`, leaderlessWords(leaderless)];
     if (!connected) log.info({ kafka: place }, `reading ${what}`);
-    if (leaderless.length > 0 && detail !== before)
-      log.warn({ kafka: place }, `${leaderlessWords(leaderless)}; the others are read`);
+    if (waits !== "" && waits !== before) log.warn({ kafka: place }, `${waits}; the others are read`);
     connected = true;
     troubles.forget();
     first.resolve();
@@ -281,13 +282,15 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
       return {
         kind: "kafka",
         connected,
-        detail: stuck === undefined ? detail : `${detail}; ${stuck}`,
+        detail: [detail, waits, stuck].filter(Boolean).join("; "),
         reconnects: counted.reconnects,
         unacknowledged: all.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0),
         lag: all.reduce((sum, { lag }) => sum + lag, 0),
         tombstones: counted.tombstones,
         errors_counted: counted.errors,
         lost: counted.lost,
+        lost_at: isoOf(lostMs),
+        unread: connected ? [waits, stuck].filter(Boolean).join("; ") || null : null,
       };
     },
     counters: ["tombstones", "errors_counted", "lost"],

@@ -11,6 +11,7 @@ import { z } from "zod";
 import type { Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { throttledWarn } from "../../core/log/throttled-warn.ts";
+import { isoOf } from "../../core/text/iso.ts";
 import { writeWhole } from "../../core/file/whole-file.ts";
 
 /** Of Mosquitto, retained. */
@@ -19,15 +20,19 @@ export const lossTopic = "$SYS/broker/publish/messages/dropped";
 export interface BrokerLosses {
   /** The broker published its count. */
   heard(payload: Uint8Array): void;
-  /** Nothing until it has. For `/stats`. */
-  stats(): LossStats | Record<string, never>;
+  /** It says that it has no session of this client id any more. */
+  sessionLost(clientId: string): void;
+  /** For `/stats`. */
+  stats(): LossStats;
 }
 
 export interface LossStats {
-  /** By the broker's count, while this process ran and since the last one ended. */
-  readonly broker_dropped: number;
+  /** When it last said so; ISO 8601, UTC. */
+  readonly session_lost_at: string | null;
+  /** By the broker's count, while this process ran and since the last one ended; absent until it has told. */
+  readonly broker_dropped?: number;
   /** When it last told of more; ISO 8601, UTC. */
-  readonly broker_dropped_at: string | null;
+  readonly broker_dropped_at?: string | null;
 }
 
 const shape = z.object({ broker: z.string(), count: z.number() });
@@ -43,7 +48,8 @@ export function createBrokerLosses(
   let last = path === undefined ? undefined : lastCount(path, broker);
   let isTold = false;
   let lost = 0;
-  let atMs: number | undefined;
+  let atMs: number | null = null;
+  let sessionLostMs: number | null = null;
 
   function keep(count: number): void {
     last = count;
@@ -69,18 +75,22 @@ export function createBrokerLosses(
       atMs = clock.wallMs();
       warn({ broker, messages: more }, lossText);
     },
-    stats: () =>
-      isTold
-        ? {
-            broker_dropped: lost,
-            broker_dropped_at: atMs === undefined ? null : new Date(atMs).toISOString(),
-          }
-        : {},
+    sessionLost(clientId) {
+      sessionLostMs = clock.wallMs();
+      log.warn({ broker, client_id: clientId }, sessionLostText);
+    },
+    stats: () => ({
+      session_lost_at: isoOf(sessionLostMs),
+      ...(isTold && { broker_dropped: lost, broker_dropped_at: isoOf(atMs) }),
+    }),
   };
 }
 
 const lossText =
   "the broker says that it dropped messages for one of its clients; what it keeps for a client that is away has a limit there (Mosquitto: max_queued_messages)";
+
+const sessionLostText =
+  "the broker says that it lost our session, and so what it had kept for us (it was restarted without its store, or another client used our id; ActiveMQ Classic says so always); subscribed again";
 
 /** The first start finds no file; a file that cannot be read is as none: the next count is where we begin. */
 function lastCount(path: string, broker: string): number | undefined {

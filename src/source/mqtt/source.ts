@@ -25,7 +25,7 @@ import {
   tlsOf,
   versionsOf,
 } from "./options.ts";
-import { describeFailure, groupNote, remarksOn, versionName } from "./words.ts";
+import { describeFailure, groupNote, lossAhead, remarksOn, versionName } from "./words.ts";
 import { probeMqtt } from "./probe.ts";
 import { createStatusPublisher } from "./status.ts";
 import { MqttMessage } from "./outstanding.ts";
@@ -41,6 +41,8 @@ export const mqtt = sourceKind({
     broker_dropped_at: "When it said so last; ISO 8601, UTC.",
     rival: "What tells of another client that has our client id; null if nothing does.",
     not_subscribed: "Filters that the broker refuses to subscribe us to, while it grants others.",
+    loss_ahead: "Why messages are lost as soon as gateway or broker is away; null: nothing says so.",
+    session_lost_at: "When the broker said last that it has lost our session; ISO 8601, UTC.",
   },
   mistakes: mqttMistakes,
   isAsked: ({ url }) => url !== undefined,
@@ -61,8 +63,6 @@ const defaultPayloadBytesMax = 256 * 1024;
 const lookAgainMs = 1000;
 /** How often in a row a broker is asked what it drops. One that ends the connection for it would end every one. */
 const lossAsksMax = 2;
-const sessionLostText =
-  "the broker says that it lost our session, and so what it had kept for us (it was restarted without its store, or another client used our id; ActiveMQ Classic says so always); subscribed again";
 const takenOnceText = "messages came by our old and our new subscription, and were taken once";
 
 /** @throws if MQTT_URL is absent. */
@@ -123,9 +123,11 @@ export function openMqttSource(options: MqttOptions): Source {
   let announcedBytes = 0;
   let lossAsks = 0;
   let notSubscribed = 0;
+  let ahead: string | null = null;
   const first = Promise.withResolvers<void>();
 
   function dial(intake: Intake): void {
+    if (stopped) return;
     dialledMs = clock.monoMs();
     const hadSession = memory.hasSession(clientId, place);
     const announced = packetBytesMax(payloadBytesMax());
@@ -172,13 +174,13 @@ export function openMqttSource(options: MqttOptions): Source {
     if (!choice.answered()) return connection?.abandon("asking for all once more");
     const { version, hasWill } = choice.asked;
     // Of a rival that takes the session away each time it is told once.
-    if (hadSession && !sessionPresent && rivals.suspicion() === undefined)
-      log.warn({ broker: place, client_id: clientId }, sessionLostText);
+    if (hadSession && !sessionPresent && rivals.suspicion() === undefined) losses.sessionLost(clientId);
     connected = true;
     troubles.forget();
     former.replaced();
     const remarks = remarksOn(server, settings, version, subscribed);
     notSubscribed = subscribed.refused.length;
+    ahead = lossAhead(server, settings, subscribed);
     const granted = filters.filter((filter) => !subscribed.refused.includes(filter));
     detail = [
       `${place}: connected, ${versionName(version)}, subscribed to ${granted.join(", ")}`,
@@ -208,7 +210,7 @@ export function openMqttSource(options: MqttOptions): Source {
     const lastedMs = clock.monoMs() - dialledMs;
     if (choice.ended(cause, status?.isUnwanted(cause))) {
       connected = false;
-      return stopped ? undefined : dial(intake);
+      return dial(intake);
     }
     const before = rivals.suspicion();
     if (connected) rivals.ended(cause, lastedMs);
@@ -228,7 +230,7 @@ export function openMqttSource(options: MqttOptions): Source {
     retryNow = () => {
       retry?.cancel();
       retryNow = () => {};
-      if (!stopped) dial(intake);
+      dial(intake);
     };
     retry = clock.after(backoffMs(attempt, retryBaseMs, retryMaxMs, random), retryNow);
   }
@@ -238,9 +240,7 @@ export function openMqttSource(options: MqttOptions): Source {
       former.begin(
         intake,
         () => first.resolve(),
-        () => {
-          if (!stopped) dial(intake);
-        },
+        () => dial(intake),
       );
       // What the broker thinks too large it discards without a word, so it must know at once when more is allowed.
       looking = clock.every(lookAgainMs, () => {
@@ -257,9 +257,7 @@ export function openMqttSource(options: MqttOptions): Source {
     },
     reconnect: () => connection?.abandon("connecting anew"),
     retryNow: () => retryNow(),
-    announce(told) {
-      status?.announce(told, connected ? connection : undefined);
-    },
+    announce: (told) => status?.announce(told, connected ? connection : undefined),
     stopIntake() {
       stopped = true;
       connection?.stopIntake();
@@ -294,6 +292,7 @@ export function openMqttSource(options: MqttOptions): Source {
       ...losses.stats(),
       rival: rivals.suspicion() ?? null,
       not_subscribed: connected ? notSubscribed : 0,
+      loss_ahead: connected ? ahead : null,
     }),
     counters: ["broker_dropped"],
   };

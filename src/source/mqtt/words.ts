@@ -178,17 +178,35 @@ export function remarksOn(
   if (server?.sharedSubscriptionAvailable === false && settings.shareGroup !== undefined)
     remarks.push("the broker has no shared subscriptions: unset MQTT_SHARE_GROUP");
   const kept = server?.sessionExpiryInterval;
-  if (kept !== undefined && kept < sessionExpiryOf(settings))
-    remarks.push(`the broker keeps our session for ${kept} s only`);
+  if (kept !== undefined && kept < sessionExpiryOf(settings)) remarks.push(keptText(kept));
   if (subscribed !== undefined && subscribed.refused.length > 0)
     remarks.push(
       `the broker refuses to subscribe us to ${subscribed.refused.join(", ")}, and what is published there does not come: allow this gateway's user to read it (asked again every minute)`,
     );
-  if (subscribed?.grantedQos === 0)
-    remarks.push("it grants QoS 0 only: what comes while we are away is lost");
+  if (subscribed?.grantedQos === 0) remarks.push(qos0Text);
   if (subscribed !== undefined && subscribed.kept.length > 0)
     remarks.push(`it refuses to end our old subscription to ${subscribed.kept.join(", ")}`);
   return remarks;
+}
+
+const keptText = (seconds: number) => `the broker keeps our session for ${seconds} s only`;
+const qos0Text = "it grants QoS 0 only: what comes while we are away is lost";
+
+/** A session that lasts for a day outlasts most outages; who needs it for less has said so (MQTT_SESSION_EXPIRY_SECONDS). */
+const outageSeconds = 86_400;
+
+/** Of the remarks, those of a broker with which messages are lost as soon as either of us is away; null: there are none. */
+export function lossAhead(
+  server: IConnackPacket["properties"],
+  settings: MqttSettings,
+  subscribed: Subscribed,
+): string | null {
+  const kept = server?.sessionExpiryInterval;
+  const words: string[] = [];
+  if (kept !== undefined && kept < Math.min(sessionExpiryOf(settings), outageSeconds))
+    words.push(keptText(kept));
+  if (subscribed.grantedQos === 0) words.push(qos0Text);
+  return words.join("; ") || null;
 }
 
 const windowOf31 =

@@ -69,7 +69,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     await until("what is new", () => intake.messages.length >= 80, 60_000);
     expect(intake.texts()).toEqual(expect.arrayContaining(texts(111, 120)));
     expect(source.status().detail).not.toContain("damaged");
-    expect(source.status()).toMatchObject({ lost: 40 });
+    expect(source.status()).toMatchObject({ lost: 40, lost_at: expect.stringMatching(/^20/), unread: null });
   }, 90_000);
 
   test.each(ways)(

@@ -200,6 +200,17 @@ test("a broker that says why it ends the connection, or refuses the subscription
   expect(refused.source.status().detail).toContain("refuses to subscribe us to tenant/+/device/+/+");
 });
 
+test("a broker that grants QoS 0 only, or keeps the session briefly, is told of while it is connected", async () => {
+  const properties = { sessionExpiryInterval: 60 };
+  const { broker, source } = await connected({ granted: 0, connack: () => ({ properties }) });
+  const words =
+    "the broker keeps our session for 60 s only; it grants QoS 0 only: what comes while we are away is lost";
+  expect(source.status()).toMatchObject({ connected: true, loss_ahead: words });
+  broker.close();
+  await until("its end", () => !source.status().connected);
+  expect(source.status()).toMatchObject({ loss_ahead: null });
+});
+
 describe.each([5, 4] as const)("of several filters one is refused, with protocol level %d", (version) => {
   const several = { MQTT_TOPIC: "forbidden/#,tenant/#" };
 

@@ -328,10 +328,11 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
     await (await running(env, file)).source.close();
     await broker.restart({ forget: true });
     const { log, lines } = recordingLog();
-    await running(env, file, log);
+    const { source } = await running(env, file, log);
     expect(lines.map(({ msg }) => msg)).toContainEqual(
       expect.stringContaining("the broker says that it lost our session"),
     );
+    expect(source.status()).toMatchObject({ session_lost_at: expect.stringMatching(/^20/) });
   });
 
   test("in a share group the log says once, and /readyz always, what happens to the share of a member that is away", async () => {

@@ -4,6 +4,7 @@ import {
   BrokerReason,
   Closed,
   describeFailure,
+  lossAhead,
   refusesVersion,
   remarksOn,
 } from "../../../src/source/mqtt/words.ts";
@@ -64,6 +65,17 @@ test("remarks: a session kept for less time than requested, and missing shared s
     "the broker keeps our session for 60 s only",
   ]);
   expect(remarksOn(undefined, settings, 5)).toEqual([]);
+});
+
+test("a session that ends within a day unless that is asked for, and QoS 0, lose messages", () => {
+  const granted = { grantedQos: 1, refused: [], kept: [] };
+  const kept = (seconds: number, env: Record<string, string> = {}, grantedQos = 1) =>
+    lossAhead({ sessionExpiryInterval: seconds }, settingsOf(mqttSettings, env), { ...granted, grantedQos });
+  expect(kept(86_400)).toBeNull();
+  expect(kept(60)).toBe("the broker keeps our session for 60 s only");
+  expect(kept(60, { MQTT_SESSION_EXPIRY_SECONDS: "60" })).toBeNull();
+  expect(kept(60, {}, 0)).toContain("s only; it grants QoS 0 only");
+  expect(lossAhead(undefined, settingsOf(mqttSettings, {}), granted)).toBeNull();
 });
 
 test("the place of a broker holds neither user nor password nor query", () => {
