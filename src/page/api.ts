@@ -10,6 +10,9 @@ export const fromHere = (path: string): string => `.${path}`;
 /** The gateway wants a login. */
 export class LoginNeeded extends Error {}
 
+/** Nothing came back: it is away, or still at work on what it was asked. */
+class NoAnswer extends Error {}
+
 /** A button that does nothing for longer is taken for broken. */
 const answerMs = 60_000;
 
@@ -23,7 +26,7 @@ export async function request<T>(method: string, path: string, body?: unknown): 
     }),
   }).catch(() => {
     // Every browser has words of its own for it, and none of them names the gateway.
-    throw new Error("the gateway does not answer");
+    throw new NoAnswer("the gateway does not answer");
   });
   const answer = (await response.json().catch(() => ({}))) as { detail?: string };
   if (response.ok) return answer as T;
@@ -174,6 +177,22 @@ export interface Asked<T> {
   readonly isCurrent: boolean;
 }
 
+interface Times {
+  readonly atMs: number;
+  readonly tookMs: number;
+  readonly key: string;
+}
+
+/** After a logout nothing stays on the screen that wants a login. What the gateway refuses was a wait for the registry, say, and no work. */
+function failed<T>(before: T | undefined, error: unknown, times: Times) {
+  return {
+    ...times,
+    answer: error instanceof LoginNeeded ? undefined : before,
+    error,
+    tookMs: error instanceof NoAnswer ? times.tookMs : 0,
+  };
+}
+
 /** Asked once, and again at each change of `again`, at login and logout. @param path undefined: not yet */
 export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
   const key = JSON.stringify([path, again]);
@@ -195,7 +214,7 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
         const answer = await request<T>("GET", path);
         if (!isGone) setState({ answer, error: undefined, ...times() });
       } catch (error) {
-        if (!isGone) setState((old) => ({ answer: old.answer, error, ...times() }));
+        if (!isGone) setState((old) => failed(old.answer, error, times()));
       }
     };
     void load();
@@ -208,8 +227,24 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
 
 /** The page may cost a hundredth of a core: what takes long is asked for again after a hundred times as long as its answer took. */
 const restPerAnswer = 100;
-export const isRested = ({ atMs, tookMs }: { atMs: number; tookMs: number }) =>
+const isRested = ({ atMs, tookMs }: { atMs: number; tookMs: number }) =>
   performance.now() - atMs >= tookMs * restPerAnswer;
+
+/** As `useAnswer`, and again every so often, for others change it too. @param may absent: always */
+export function useFreshAnswer<T>(path: string, again: unknown, may?: () => boolean): Asked<T> {
+  const last = useRef({ atMs: 0, tookMs: 0, isCurrent: false });
+  const ticks = useTick(freshEveryMs, () => {
+    const { current } = last;
+    if (current === null || !current.isCurrent || !isRested(current) || may?.() === false) return false;
+    last.current = { ...current, isCurrent: false };
+    return true;
+  });
+  const asked = useAnswer<T>(path, `${String(again)} ${ticks}`);
+  last.current = asked;
+  return asked;
+}
+
+const freshEveryMs = 10_000;
 
 /** As `useAnswer`, for what the gateway has to look for, and where `again` changes each second. */
 export function useRestedAnswer<T>(path: string, again: unknown): Asked<T> {

@@ -1,9 +1,9 @@
 /** The devices: found by a part of their id, added with a token that is shown once, given a new one, revoked, let in again, imported. */
-import { useRef, useState } from "hono/jsx/dom";
+import { useState } from "hono/jsx/dom";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
-import { isRested, once, request, useActs, useAnswer, useTick } from "./api.ts";
+import { LoginNeeded, once, request, useActs, useFreshAnswer } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -16,7 +16,6 @@ interface Made extends Device {
 }
 
 const pageSize = 50;
-const askEveryMs = 10_000;
 const nameOf = ({ tenant_id: tenant, device_id: device }: Device) => `${tenant}/${device}`;
 const pathOf = (device: Device) =>
   `/admin/devices/${encodeURIComponent(device.tenant_id)}/${encodeURIComponent(device.device_id)}`;
@@ -31,18 +30,13 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     ...(match !== "" && { match }),
     ...(after.length > 0 && { after: after.at(-1) ?? "" }),
   });
-  const last = useRef({ atMs: 0, tookMs: 0, isCurrent: false });
-  const ticks = useTick(askEveryMs, () => {
-    // Rows change places as devices speak: not under somebody's finger. A hundred thousand devices are not asked for at every tick.
-    const isInUse = document.querySelector("#devices table:is(:hover, :focus-within)") !== null;
-    const { current } = last;
-    if (isInUse || current === null || !current.isCurrent || !isRested(current)) return false;
-    last.current = { ...current, isCurrent: false };
-    return true;
-  });
-  const asked = useAnswer<ActivityPage>(`/admin/devices/activity?${query.toString()}`, `${count} ${ticks}`);
-  last.current = asked;
-  const { answer, error } = asked;
+  // Rows change places as devices speak: not under somebody's finger. A hundred thousand devices are not asked for at every tick.
+  const isFree = () => document.querySelector("#devices table:is(:hover, :focus-within)") === null;
+  const { answer, error } = useFreshAnswer<ActivityPage>(
+    `/admin/devices/activity?${query.toString()}`,
+    count,
+    isFree,
+  );
   const change = (device: Device, verb: Change) =>
     act(async () => {
       await request("POST", `${pathOf(device)}/${verb}`);
@@ -79,7 +73,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
         }
       />
       <Import act={act} />
-      {made?.token === undefined ? (
+      {made?.token === undefined || error instanceof LoginNeeded ? (
         ""
       ) : (
         <Token device={shown(nameOf(made))} token={made.token} done={() => setMade(undefined)} />
@@ -97,7 +91,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
         <button
           type="button"
           disabled={!answer?.next}
-          onClick={() => setAfter([...after, answer?.next ?? ""])}
+          onClick={() => setAfter([...new Set([...after, answer?.next ?? ""])])}
         >
           Next {number(pageSize)}
         </button>

@@ -2,7 +2,7 @@
 import type { CacheStats } from "../admin/cache-stats.ts";
 import type { SettingRow } from "../admin/setting-store.ts";
 import { certificateDaysMin } from "../core/limits.ts";
-import { announceSession, request, useActs, useAnswer, useTick } from "./api.ts";
+import { announceSession, request, useActs, useFreshAnswer } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";
@@ -11,16 +11,16 @@ type CacheAnswer = CacheStats & { readonly bands: Readonly<Record<string, string
 
 export function Settings({ stats }: { stats: Stats }) {
   const { said, count, act } = useActs();
-  const { answer, error } = useAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", count);
-  const ticks = useTick(10_000);
-  const { answer: cache } = useAnswer<CacheAnswer>("/admin/cache/stats", `${count} ${ticks}`);
-  const { answer: session } = useAnswer<{ logged_in: boolean }>("/login", ticks);
+  const { answer, error } = useFreshAnswer<{ settings: readonly SettingRow[] }>("/admin/settings", count);
+  const { answer: cache } = useFreshAnswer<CacheAnswer>("/admin/cache/stats", count);
+  const { answer: session } = useFreshAnswer<{ logged_in: boolean }>("/login", 0);
   const save = (key: string) => (event: Event) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;
-    const { value } = form.elements.namedItem("value") as HTMLInputElement;
+    const field = form.elements.namedItem("value") as HTMLInputElement;
     void act(async () => {
-      await request("PUT", `/admin/settings/${key}`, { value: value === "" ? null : value });
+      const value = field.value === "" ? null : field.value;
+      field.value = (await request<SettingRow>("PUT", `/admin/settings/${key}`, { value })).value;
       return `${key} is changed.`;
     });
   };

@@ -93,7 +93,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       // Not in their order: somebody had set the clock back.
       const lines = [30, 10, 20, 5].map((minute) => `${JSON.stringify(sample(minute))}\n`);
       writeFileSync(join(dataDir, "history.ndjson"), `${lines.join("")}{"at":"cut o`);
-      running = await startInProcess({ DATA_DIR: dataDir });
+      running = await startInProcess({ DATA_DIR: dataDir, GATEWAY_ID: "widerthanaphone".repeat(4) });
       await running.gateway.view.devices.add(registered(["d1", "z-silent"]));
       await say(telemetry("d1", 1), telemetry("d1", 2, { provision_token: "tok-wrong" }));
     });
@@ -426,6 +426,21 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(asks).toBeLessThanOrEqual(3);
   });
 
+  test("devices: after an outage of the registry the list is there at once, however long each try had waited for it", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.clock.install();
+    await page.route("**/admin/devices/activity*", async (route) => {
+      await page.clock.runFor(10_000);
+      await route.fulfill({ status: 503, json: { detail: "The registry does not answer." } });
+    });
+    await page.reload();
+    await shows("#devices .bad", "The registry does not answer.");
+    await page.unrouteAll({ behavior: "wait" });
+    await page.clock.runFor(30_000);
+    await shows("#devices th", "acme/d1");
+  });
+
   test("devices: a file is imported, whatever the letters of its name, and the first line that is wrong is named", async () => {
     await open();
     await page.getByText("Import devices").click();
@@ -494,6 +509,33 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(
       (await running.gateway.view.settings.list()).find(({ key }) => key === "RATE_LIMIT_RPS")?.value,
     ).toBe("17");
+    // Nothing is the default again, which then stands there.
+    await row.locator("input").fill("");
+    await row.getByRole("button", { name: "Save" }).click();
+    const stands = async (value: string) =>
+      until(async () => (await row.locator("input").inputValue()) === value);
+    await stands("5");
+    await row.locator("input").fill("");
+    await row.getByRole("button", { name: "Save" }).click();
+    await stands("5");
+  });
+
+  test("a setting that somebody else changes is shown, also if the registry was away when the page came", async () => {
+    await open();
+    await page.clock.install();
+    await page.route("**/admin/settings", (route) =>
+      route.fulfill({ status: 503, json: { detail: "The registry does not answer." } }),
+    );
+    await page.reload();
+    await shows("#settings .bad", "The registry does not answer.");
+    await page.unrouteAll({ behavior: "wait" });
+    const value = page.locator('#settings tr:has(th:text-is("RATE_LIMIT_RPS")) input');
+    await page.clock.runFor(11_000);
+    await value.waitFor();
+    await running.gateway.view.settings.set("RATE_LIMIT_RPS", "17");
+    // It rests a hundred times as long as its answer took, which is as long as this machine needed.
+    await page.clock.fastForward(360_000_000);
+    await until(async () => (await value.inputValue()) === "17");
   });
 
   test("10,000 devices are paged through, and one of them is found by a part of its id", async () => {
@@ -513,8 +555,21 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.keyboard.press("Tab");
       expect(await page.evaluate("document.activeElement.textContent")).toBe(what);
     }
+    // Whoever presses again, since the answer takes its time, is on the second page all the same.
+    const held = Promise.withResolvers<void>();
+    await page.route("**/admin/devices/activity*", async (route) => {
+      await held.promise;
+      await route.continue();
+    });
     await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Back", exact: true, disabled: false }).waitFor();
+    await page.keyboard.press("Enter");
+    held.resolve();
+    await page.unrouteAll({ behavior: "wait" });
     await shows("#devices th", "acme/dev-0051");
+    await page.getByRole("button", { name: "Back", exact: true }).click();
+    await shows("#devices th", "acme/dev-0001");
+    await page.getByRole("button", { name: "Back", exact: true, disabled: true }).waitFor();
     await page.locator("#devices input[type=search]").fill("9999");
     await shows("#devices th", "acme/dev-9999");
     expect(await page.locator("#devices tbody tr").count()).toBe(1);
@@ -594,9 +649,13 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await shows("#devices [role=status]", "Log in first.");
       await page.locator("#devices form.login").waitFor();
       await login(ADMIN_TOKEN);
+      await page.locator("#devices").getByRole("button", { name: "New token" }).click();
+      await page.locator("#token").waitFor();
       await logOut();
       await page.locator("#devices form.login").waitFor();
       await page.getByRole("button", { name: "Log out" }).waitFor({ state: "detached" });
+      // Nothing is left for who comes to this screen next.
+      expect(await page.locator("#token, #devices tbody tr, #settings tbody tr").count()).toBe(0);
     });
 
     test("who logs in or out in one tab has done so in all of them", async () => {
