@@ -15,6 +15,7 @@ import { memoryShares, programBytes } from "../src/core/memory/budget.ts";
 import { sinkBatchBytesMax } from "../src/core/sink.ts";
 import { readAheadEntriesMax } from "../src/drain/read-ahead.ts";
 import { intakeMessagesMax, parkedMax } from "../src/intake/ingest.ts";
+import { rejudgedBytesMax } from "../src/intake/rejudge.ts";
 import { formsMax } from "../src/judge/form-shelf.ts";
 import { bucketsMax } from "../src/judge/limit.ts";
 import { reasons } from "../src/judge/reasons.ts";
@@ -66,6 +67,9 @@ const bucketMaps = 3 * 2;
 /** Copies of a batch, as text and as the bytes of a request; its entries count as read-ahead. */
 const batchCopies = 2;
 
+/** As it waited and as it is judged. */
+const rejudgedCopies = 2;
+
 /** The bounds with these settings, in the order of a message's way. */
 export function memoryBounds(config: Config): readonly MemoryBound[] {
   const sinks = askedSinks(config);
@@ -82,6 +86,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       part: "messages in the intake",
       bytes: parkedMax * itemBytes.parkedMessage + (intakeMessagesMax - parkedMax) * itemBytes.message,
     },
+    { part: "payloads that waited on the disk to be judged", bytes: rejudgedCopies * rejudgedBytesMax },
     { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
     { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
     {

@@ -6,7 +6,7 @@
  * The entries wait in the spool and are looked for there, a batch at a time: a list of them in memory would grow with the outage.
  */
 import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
-import type { Deferred, Entry } from "../core/entry.ts";
+import { payloadBytes, type Deferred, type Entry } from "../core/entry.ts";
 import { explain, type Log } from "../core/log/log.ts";
 import { Said } from "../core/log/said.ts";
 import type { Books } from "./books.ts";
@@ -18,6 +18,8 @@ import { findByDevice, type DeviceLookup } from "../core/registry.ts";
 import type { Spool } from "../spool/spool.ts";
 
 const batchMax = 5_000;
+/** Of the payloads of a batch, which are in memory as they waited and as they are judged. */
+export const rejudgedBytesMax = 8 * 1024 * 1024;
 /** Entries looked through at a stretch, so that the intake is not kept waiting. */
 const stretchEntries = 4_000;
 const breathMs = 1;
@@ -31,7 +33,7 @@ export interface RejudgeParts {
   readonly spool: Spool;
   readonly books: Books;
   readonly judge: Pick<Judge, "rejudge">;
-  readonly ingest: Pick<Ingest, "defer" | "onDeferred" | "rejudged">;
+  readonly ingest: Pick<Ingest, "defer" | "flush" | "onDeferred" | "rejudged">;
   readonly registry: Pick<DeviceLookup, "find">;
   readonly clock: RejudgeClock;
   readonly log: Log;
@@ -134,13 +136,23 @@ export class Rejudge {
     this.#running = undefined;
   }
 
-  /** Fills the batch from the spool, as far as one stretch of it goes. */
-  #collect(): void {
+  /** Fills the batch from the spool, as far as one stretch of it goes and up to the first that is not `wanted`. */
+  #collect(wanted: (entry: Deferred) => boolean = () => true): void {
     const { spool } = this.#parts;
     const until = Math.min(spool.head, this.#from + stretchEntries);
-    while (this.#from <= until && this.#batch.length < Math.min(batchMax, this.#left)) {
+    let bytes = this.#batch.reduce((sum, entry) => sum + payloadBytes(entry), 0);
+    while (
+      this.#from <= until &&
+      this.#batch.length < Math.min(batchMax, this.#left) &&
+      bytes < rejudgedBytesMax
+    ) {
       const entries = spool.read(this.#from);
-      for (const entry of deferredOf(entries)) this.#batch.push(entry);
+      for (const entry of deferredOf(entries)) {
+        this.#from = entry.seq;
+        if (!wanted(entry)) return;
+        this.#batch.push(entry);
+        bytes += payloadBytes(entry);
+      }
       this.#from = (entries.at(-1)?.seq ?? spool.head) + 1;
     }
   }
@@ -148,8 +160,13 @@ export class Rejudge {
   async #judgeBatch(): Promise<void> {
     const { registry, judge, ingest } = this.#parts;
     const batch = this.#batch;
+    const asked = new Set(batch.map(keyOf));
     const devices = await unlessStopped(this.#stop.signal, findByDevice(registry, batch));
-    const answerTo = ({ tenantId, deviceId }: Deferred) => devices.get(deviceKey(tenantId, deviceId)) ?? null;
+    const answerTo = (entry: Deferred) => devices.get(keyOf(entry)) ?? null;
+    // Of a device that sends more often than the registry answers more came meanwhile: unless that is judged too, its next one has to wait
+    // behind it, and so on for ever.
+    ingest.flush();
+    this.#collect((entry) => asked.has(keyOf(entry)));
     const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), answerTo(entry)));
     this.#trouble.forget();
     const durable = new Promise<void>((resolve) =>
@@ -181,6 +198,8 @@ export class Rejudge {
       );
   }
 }
+
+const keyOf = ({ tenantId, deviceId }: Deferred) => deviceKey(tenantId, deviceId);
 
 /** It came when nobody knew the time. */
 function awaitsTime({ eventMs }: Deferred): boolean {

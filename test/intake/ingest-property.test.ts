@@ -22,6 +22,8 @@ const step = fc.oneof(
   { weight: 5, arbitrary: fc.record({ answer: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 6, arbitrary: fc.record({ passMs: fc.constantFrom(1, 5, 300, 11_000) }) },
   { weight: 3, arbitrary: fc.record({ available: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ findMs: fc.constantFrom(0, 4, 400) }) },
+  { weight: 2, arbitrary: fc.record({ isRegistered: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ full: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ forget: fc.constantFrom(...devices) }) },
   { weight: 2, arbitrary: fc.constant({ crash: true } as const) },
@@ -67,6 +69,13 @@ test("whatever happens, each message is decided once, in its device's order, ack
         if ("answer" in s) part.answer(s.answer);
         if ("passMs" in s) await part.clock.pass(s.passMs);
         if ("available" in s) known.available = s.available;
+        if ("findMs" in s) known.findMs = s.findMs;
+        if ("isRegistered" in s) {
+          // The cache is told of each change.
+          part.cached.delete("b");
+          if (s.isRegistered) known.devices.add("b");
+          else known.devices.delete("b");
+        }
         if ("full" in s) part.state.full = s.full;
         if ("forget" in s) part.cached.delete(s.forget);
         if ("crash" in s) {

@@ -114,6 +114,43 @@ describe("messages whose device could not be looked up", () => {
     expect(part.spool.first).toBeGreaterThan(10);
   });
 
+  test("are all judged although their device sends more often than the registry answers", async () => {
+    const part = intake(kit, { ...away(), findMs: 50 });
+    deferring(part, 1, ["a"]);
+    part.registry.available = true;
+    for (let n = 2; n < 100; n++) {
+      part.port.receive(aDeviceMessage(n, "a"));
+      part.answer();
+      await part.clock.pass(20);
+    }
+    expect(part.books.awaiting).toBe(0);
+    expect(part.cached.has("a")).toBe(true);
+    expect(part.registry.finds).toBeLessThan(10);
+    expect(part.decided().get("a")).toEqual(Array.from({ length: 99 }, (_, i) => i + 1));
+    expect(part.balanced()).toBe(true);
+  });
+
+  test("are judged a few at a time if they are large", async () => {
+    const part = intake(kit, away());
+    const x = "x".repeat(1_000_000);
+    for (let n = 1; n <= 40; n++) {
+      part.port.receive(aDeviceMessage(n, "a", { payload: Buffer.from(JSON.stringify({ n, x })) }));
+      part.answer();
+      part.ingest.flush();
+    }
+    expect(part.books.awaiting).toBe(40);
+    let before = part.spool.head;
+    const batches: number[] = [];
+    part.spool.onAppend(() => {
+      batches.push(part.spool.head - before);
+      before = part.spool.head;
+    });
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    expect(part.decided().get("a")).toHaveLength(40);
+    expect(batches).toEqual([9, 9, 9, 9, 4]);
+  });
+
   test("are judged in batches if there are thousands, with one look-up per batch", async () => {
     const part = intake(kit, away());
     deferring(part, 1_700);

@@ -74,6 +74,14 @@ test("waits for every look-up, and holds up the later messages of all its device
   expect(part.decided().get("a")).toEqual([1, 2]);
 });
 
+test("waits since the look-up began that it needs, whatever of it is known", () => {
+  const part = intake(kit, aRegistry());
+  part.cached.add("a");
+  part.port.receive(aDeviceMessage(1, "a+b"));
+  part.clock.advance(1_000);
+  expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 1_000 });
+});
+
 test("a look-up that never answers is given up for everything that it holds up", () => {
   const part = intake(kit, aRegistry());
   part.port.receive(aDeviceMessage(1, "a+b"));

@@ -5,6 +5,7 @@
  */
 import { cpSync } from "node:fs";
 import type { Deferred, Entry, Event, Reject } from "../../src/core/entry.ts";
+import { sleep } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log/log.ts";
 import type { Message } from "../../src/core/message.ts";
 import { Books } from "../../src/intake/books.ts";
@@ -27,6 +28,8 @@ export interface FakeRegistry {
   readonly devices: Set<string>;
   /** How often it was queried for deferred messages. */
   finds: number;
+  /** How long it takes for that; absent: no time. */
+  findMs?: number;
 }
 
 /** One that answers. */
@@ -119,8 +122,9 @@ export function intake(kit: Kit, registry: FakeRegistry, dataDir = kit.dir(), by
     judge,
     ingest,
     registry: {
-      find(ids) {
+      async find(ids) {
         registry.finds++;
+        if (registry.findMs !== undefined) await sleep(clock, registry.findMs);
         if (!registry.available) return Promise.reject(new Error("registry is away"));
         // A registry logs the ids that it cannot look up: what an entry holds besides is not for the log.
         const isBare = ids.every((id) => Object.keys(id).toSorted().join() === "deviceId,tenantId");
