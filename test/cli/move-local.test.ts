@@ -94,8 +94,8 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
   test("a name that the encoding cannot hold stays behind alone, in each table, and is named", async () => {
     const { code, err } = await move();
     expect(code).toBe(1);
-    // Of both tables of events together.
-    expect(err).toMatch(/\r4 rows moved *\n/);
+    // Of both tables of events and of the counts together.
+    expect(err).toMatch(/\r6 rows moved *\n/);
     for (const row of [
       "device_registry acme/温度計",
       "raw_events 2",
@@ -122,6 +122,45 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     const { err } = await move();
     expect(err).toContain("not moved: raw_events 1: index row");
     expect(await names("select device_id as name from raw_events")).toEqual(["d2", "d3"]);
+  });
+
+  test("columns that a site has made enums or domains take what moves", async () => {
+    await sql.unsafe(`create type word as enum ('ACTIVE', 'REVOKED', 'TOKEN_INVALID'); create domain named as text not null;
+      create table device_registry (tenant_id text, device_id named, site_id named, status word not null,
+        provision_token_hash text, provisioned_at timestamptz, fw_version text, metadata jsonb, owner named default 'us',
+        primary key (tenant_id, device_id));
+      create table quarantine_events (id bigserial primary key, ingested_at timestamptz not null, event_ts timestamptz,
+        topic text not null, tenant_id text, site_id text, device_id text, msg_type text, reason word not null, payload jsonb not null)`);
+    expect((await move()).err).toContain("not moved: device_registry acme/温度計");
+    expect(await names("select device_id as name from device_registry")).toEqual(["d1", "d2"]);
+    expect(await names("select device_id as name from quarantine_events")).toEqual(["d1", "d2"]);
+  });
+
+  test("it ends where a partition is missing, and goes on there once it is made: all such rows stayed behind for good", async () => {
+    await sql.unsafe(`create table raw_events (id bigserial, ingested_at timestamptz not null, event_ts timestamptz,
+        topic text not null, tenant_id text, site_id text, device_id text, msg_type text, payload jsonb not null,
+        accepted boolean not null default true) partition by range (ingested_at);
+      create table raw_2026 partition of raw_events for values from ('2026-02-01') to ('2027-01-01')`);
+    expect(await move()).toMatchObject({ code: 1, err: expect.stringContaining("no partition of relation") });
+    expect(readdirSync(dataDir)).toContain("local.db");
+    await sql.unsafe("create table raw_older partition of raw_events default");
+    await move();
+    expect(await names("select device_id as name from raw_events")).toEqual(["d1", "d2"]);
+  });
+
+  test("years of counts are no single transaction, which would have to end within PG_TIMEOUT_MS", async () => {
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
+    local.run(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+      INSERT INTO quarantine_counters_minute
+      SELECT strftime('%Y-%m-%dT%H:%M:00Z', 1700000000 + 60 * i, 'unixepoch'), 'acme', 'TOKEN_INVALID', 2 FROM n`);
+    local.close();
+    await sql.unsafe(`create table quarantine_counters_minute (bucket_minute timestamptz not null, tenant_id text not null,
+        reason text not null, cnt bigint not null, txid bigint default txid_current(), primary key (bucket_minute, tenant_id, reason))`);
+    await move();
+    const [row] =
+      await sql`select sum(cnt)::int as sum, count(distinct txid)::int as n from quarantine_counters_minute`;
+    expect(row).toMatchObject({ sum: 12_014 });
+    expect(row?.["n"]).toBeGreaterThan(3);
   });
 
   test("once the cause that ended a try is fixed, the next try continues, and says again that a row stayed behind", async () => {

@@ -15,7 +15,8 @@ import type { Postgres } from "../../store/postgres/postgres-client.ts";
 import { migratePostgres } from "../../store/postgres/migrate.ts";
 import { localFile, openLocalFile } from "../../store/sqlite/local-file.ts";
 import { Spool } from "../../spool/spool.ts";
-import { batchRows, bounded, insert, noted, putNote, putRows, type Row } from "./rows.ts";
+import type { Row } from "../../store/postgres/literals.ts";
+import { batchRows, bounded, insert, noted, putNote, putRows } from "./rows.ts";
 
 export interface Moved {
   /** Rows per table that are in PostgreSQL now and were not there before. */
@@ -28,15 +29,46 @@ export interface Moved {
 
 const refusedNamedMax = 100;
 
-/** Tables of events: the columns that move, and their types. The ids are made anew. */
-const eventTables: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  raw_events: columnsWith({ accepted: "boolean", payload: "jsonb" }),
-  quarantine_events: columnsWith({ reason: "text", payload: "jsonb" }),
+const eventColumns = ["ingested_at", "event_ts", "topic", "tenant_id", "site_id", "device_id", "msg_type"];
+const countColumns = ["bucket_minute", "tenant_id", "reason", "cnt"];
+
+interface MovedTable {
+  readonly table: string;
+  /** Those that move. */
+  readonly columns: readonly string[];
+  /** What of the local file has them, by a number that ascends. */
+  readonly from: string;
+  readonly conflict?: string;
+  /** What a row that stays behind is called. */
+  readonly nameOf: (row: NumberedRow) => string | number | null | undefined;
+}
+
+type NumberedRow = Row & { readonly id: number };
+
+/** The ids are made anew. */
+const events: readonly MovedTable[] = [
+  { table: "raw_events", columns: [...eventColumns, "accepted", "payload"] },
+  { table: "quarantine_events", columns: [...eventColumns, "reason", "payload"] },
+].map((each) => ({ ...each, from: each.table, nameOf: ({ id }) => id }));
+
+/** Are added to those that PostgreSQL has. */
+const counts: MovedTable = {
+  table: "quarantine_counters_minute",
+  columns: countColumns,
+  from: "numbered_counts",
+  conflict: `on conflict (bucket_minute, tenant_id, reason)
+    do update set cnt = quarantine_counters_minute.cnt + excluded.cnt`,
+  nameOf: ({ bucket_minute: minute, tenant_id: tenant, reason }) => `${minute} ${tenant} ${reason}`,
 };
 
-function columnsWith(more: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const texts = ["topic", "tenant_id", "site_id", "device_id", "msg_type"].map((name) => [name, "text"]);
-  return { ingested_at: "timestamptz", event_ts: "timestamptz", ...Object.fromEntries(texts), ...more };
+/** In the order of their key, and so with the same numbers in every try. */
+function numberCounts(local: Database): void {
+  const names = countColumns.join(", ");
+  local.run(`CREATE TEMP TABLE numbered_counts (id INTEGER PRIMARY KEY, ${names})`);
+  local.run(
+    `INSERT INTO numbered_counts (${names}) SELECT ${names} FROM quarantine_counters_minute
+     ORDER BY bucket_minute, tenant_id, reason`,
+  );
 }
 
 /**
@@ -60,11 +92,11 @@ export async function moveLocal(
     const move = moveId(local);
     rows["device_registry"] = await moveDevices(local, db, refused);
     rows["app_settings"] = await moveSettings(local, db);
-    let events = 0;
-    const step = (more: number) => progress((events += more));
-    for (const [table, columns] of Object.entries(eventTables))
-      rows[table] = await moveEvents({ local, db, move, table, columns, refused, step });
-    rows["quarantine_counters_minute"] = await moveCounts(local, db, move, refused);
+    numberCounts(local);
+    let steps = 0;
+    const step = (more: number) => progress((steps += more));
+    for (const moving of [...events, counts])
+      rows[moving.table] = await moveRows({ local, db, move, moving, refused, step });
     await movePosition(local, db);
     spool.setCursor("postgres", spool.cursorOf("local"));
     local.close();
@@ -87,20 +119,20 @@ function moveId(local: Database): string {
   return id;
 }
 
-interface EventsMove {
+interface RowsMove {
   readonly local: Database;
   readonly db: Postgres;
   readonly move: string;
-  readonly table: string;
-  readonly columns: Readonly<Record<string, string>>;
+  readonly moving: MovedTable;
   readonly refused: string[];
   /** Called per batch with how many rows of it have moved. */
   readonly step: (more: number) => void;
 }
 
-async function moveEvents({ local, db, move, table, columns, refused, step }: EventsMove): Promise<number> {
-  const select = local.query<Row & { id: number }, [number, number]>(
-    `SELECT id, ${Object.keys(columns).join(", ")} FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`,
+async function moveRows({ local, db, move, moving, refused, step }: RowsMove): Promise<number> {
+  const { table, columns, from, conflict, nameOf } = moving;
+  const select = local.query<NumberedRow, [number, number]>(
+    `SELECT id, ${columns.join(", ")} FROM ${from} WHERE id > ? ORDER BY id LIMIT ?`,
   );
   const note = `move:${move}:${table}`;
   const before = await noted(db, note);
@@ -117,19 +149,19 @@ async function moveEvents({ local, db, move, table, columns, refused, step }: Ev
     step(more);
   }
 
-  function put(batch: readonly (Row & { id: number })[]): Promise<number> {
+  function put(batch: readonly NumberedRow[]): Promise<number> {
     return putRows(
       batch,
       (part) =>
         db.transaction(`moving ${table}`, async (tx) => {
-          await insert(tx, table, columns, part);
+          await insert(tx, table, columns, part, conflict);
           const last = part.at(-1);
           if (last !== undefined) await putNote(tx, note, last.id);
           return part.length;
         }),
       async (row, why) => {
         await db.transaction(`passing over a row of ${table}`, (tx) => putNote(tx, note, row.id, 1));
-        remember(refused, `${table} ${row.id}: ${why}`);
+        remember(refused, `${table} ${nameOf(row)}: ${why}`);
       },
     );
   }
@@ -142,19 +174,14 @@ function remember(refused: string[], row: string): void {
 /** What PostgreSQL has already stays as it is there. */
 const keepTheirs = "on conflict do nothing";
 
-const deviceColumns = {
-  ...Object.fromEntries(["tenant_id", "device_id", "site_id", "status"].map((name) => [name, "text"])),
-  provision_token_hash: "text",
-  provisioned_at: "timestamptz",
-  fw_version: "text",
-  metadata: "jsonb",
-  previous_token_hash: "text",
-  previous_token_until: "timestamptz",
-};
+const deviceColumns = [
+  ...["tenant_id", "device_id", "site_id", "status", "provision_token_hash", "provisioned_at", "fw_version"],
+  ...["metadata", "previous_token_hash", "previous_token_until"],
+];
 
 /** One that somebody put into the local file without a time of its registration is registered now: PostgreSQL wants one. */
 async function moveDevices(local: Database, db: Postgres, refused: string[]): Promise<number> {
-  const names = Object.keys(deviceColumns).join(", ");
+  const names = deviceColumns.join(", ");
   const select = local.query<Row, [string, string, number]>(
     `SELECT ${names.replace("provisioned_at", "ifnull(provisioned_at, datetime() || 'Z') AS provisioned_at")} FROM device_registry
      WHERE (tenant_id, device_id) > (?, ?) ORDER BY tenant_id, device_id LIMIT ?`,
@@ -178,48 +205,15 @@ async function moveDevices(local: Database, db: Postgres, refused: string[]): Pr
 }
 
 function moveSettings(local: Database, db: Postgres): Promise<number> {
-  const columns = { key: "text", value: "text", updated_at: "timestamptz" };
+  const columns = ["key", "value", "updated_at"];
   const rows = local.query<Row, []>("SELECT key, value, updated_at FROM app_settings").all();
   return db.transaction("moving settings", (tx) => insert(tx, "app_settings", columns, rows, keepTheirs));
 }
 
-/** Adds the counts to those in PostgreSQL: in one transaction, and so once. */
-async function moveCounts(local: Database, db: Postgres, move: string, refused: string[]): Promise<number> {
-  const note = `move:${move}:quarantine_counters_minute`;
-  if ((await noted(db, note)).seq > 0) return 0;
-  const columns = { bucket_minute: "timestamptz", tenant_id: "text", reason: "text", cnt: "bigint" };
-  const rows = local
-    .query<Row, []>("SELECT bucket_minute, tenant_id, reason, cnt FROM quarantine_counters_minute")
-    .all();
-  const add = `on conflict (bucket_minute, tenant_id, reason)
-    do update set cnt = quarantine_counters_minute.cnt + excluded.cnt`;
-  const table = "quarantine_counters_minute";
-  return db.transaction("moving the counts of rejects", async (tx) => {
-    let moved = 0;
-    for (let from = 0; from < rows.length; from += batchRows)
-      moved += await putRows(
-        rows.slice(from, from + batchRows),
-        async (part) => {
-          await tx.savepoint((inner) => insert(inner, table, columns, part, add));
-          return part.length;
-        },
-        ({ bucket_minute: minute, tenant_id: tenant, reason }, why) =>
-          remember(refused, `${table} ${minute} ${tenant} ${reason}: ${why}`),
-      );
-    await putNote(tx, note, 1);
-    return moved;
-  });
-}
-
 /** The local store's position in the spool: the gateway continues there with PostgreSQL. */
 async function movePosition(local: Database, db: Postgres): Promise<void> {
-  const counts = ["seq", "delivered", "ignored", "refused", "skipped"].map((name) => [name, "bigint"]);
-  const columns = {
-    epoch: "text",
-    gateway_id: "text",
-    ...Object.fromEntries(counts),
-    updated_at: "timestamptz",
-  };
+  const totals = ["delivered", "ignored", "refused", "skipped"];
+  const columns = ["epoch", "gateway_id", "seq", ...totals, "updated_at"];
   const rows = local.query<Row, []>("SELECT * FROM sluice_position").all();
   await db.transaction("moving the position", (tx) =>
     insert(tx, "sluice_position", columns, rows, keepTheirs),

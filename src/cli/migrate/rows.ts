@@ -3,15 +3,15 @@
  * written in the same transaction.
  */
 import { inHalves } from "../../store/postgres/halves.ts";
+import { insertOf, literal, type Row } from "../../store/postgres/literals.ts";
 import {
-  literal,
   serverError,
   type Postgres,
+  type ServerError,
   type Transaction,
 } from "../../store/postgres/postgres-client.ts";
-import { isOfTable, isPassing } from "../../store/postgres/postgres-words.ts";
-
-export type Row = Readonly<Record<string, string | number | null>>;
+import { isOfTable, isPassing, lacksPartition } from "../../store/postgres/postgres-words.ts";
+import type { Note } from "../../store/postgres/trial.ts";
 
 /** Most rows of one statement. */
 export const batchRows = 2_000;
@@ -44,9 +44,20 @@ export async function putRows<R>(
     rows,
     async (part) => [await put(part)],
     (row, error) => passOver(row, wordsOf(error)),
-    (code) => isPassing(code) || isOfTable(code),
+    (server) => isPassing(server.code) || isOfTable(server.code) || lacksPartition(noteOf(server)),
   );
   return stored.reduce((sum, n) => sum + n, 0);
+}
+
+/** As a trial notes it. */
+function noteOf({
+  code,
+  message,
+  detail = "",
+  table_name: table = "",
+  constraint_name: rule,
+}: ServerError): Note {
+  return { code, message, detail, table: rule === undefined ? table : "" };
 }
 
 function wordsOf(error: unknown): string {
@@ -54,26 +65,15 @@ function wordsOf(error: unknown): string {
   return `${message} (${code})`;
 }
 
-/**
- * @param columns each with its type in PostgreSQL
- * @returns how many were inserted, or changed by `conflict`
- */
+/** @returns how many were inserted, or changed by `conflict` */
 export async function insert(
   tx: Transaction,
   table: string,
-  columns: Readonly<Record<string, string>>,
+  columns: readonly string[],
   rows: readonly Row[],
   conflict = "",
 ): Promise<number> {
-  const names = Object.keys(columns);
-  const texts = rows.map((row, n) => ({ ...row, n }));
-  const values = names.map((name) => `${name}::text::${columns[name]}`);
-  const record = names.map((name) => `${name} text`).join(", ");
-  const { count } = await tx.unsafe(
-    `insert into ${table} (${names.join(", ")}) select ${values.join(", ")}
-       from jsonb_to_recordset($1::text::jsonb) as r (n int, ${record}) order by n ${conflict}`,
-    [JSON.stringify(texts)],
-  );
+  const { count } = await tx.unsafe(`${insertOf(table, columns, rows)} ${conflict}`);
   return count;
 }
 

@@ -5,7 +5,8 @@
  */
 import { boundedQuery } from "./bounds.ts";
 import { explain, type Log } from "../../core/log/log.ts";
-import { literal, type Postgres, type Sql } from "./postgres-client.ts";
+import { literal } from "./literals.ts";
+import type { Postgres, Sql } from "./postgres-client.ts";
 import { madeOf, registryChannel, whyUntold } from "./postgres-schema.ts";
 import { Said } from "../../core/log/said.ts";
 import { hearsItself, listen } from "./watched-listen.ts";

@@ -8,7 +8,8 @@
  */
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { TokenOwner } from "../../core/registry.ts";
-import { arrayText, literal, type Postgres } from "./postgres-client.ts";
+import { arrayText, literal } from "./literals.ts";
+import type { Postgres } from "./postgres-client.ts";
 import { columnsQuery, isOverlapAmong, type ColumnRow } from "./migrate.ts";
 
 const byToken = `select wanted.hash, r.tenant_id, r.device_id

@@ -264,18 +264,6 @@ export async function rehearsal(
   }
 }
 
-/** A PostgreSQL array of text as a parameter: postgres.js knows array types only with `fetch_types`. */
-export function arrayText(values: readonly (string | number | null)[]): string {
-  const items = values.map((v) => (v === null ? "NULL" : `"${String(v).replace(/["\\]/g, "\\$&")}"`));
-  return `{${items.join(",")}}`;
-}
-
-/** A text as a literal in a statement; null: as `null`. PostgreSQL refuses U+0000 by name if it is escaped, and it would end the statement if not. */
-export function literal(value: string | null): string {
-  if (value === null) return "null";
-  return `E'${value.replaceAll("\\", "\\\\").replaceAll("'", "''").replaceAll("\0", "\\000")}'`;
-}
-
 export type ServerError = postgres.PostgresError;
 
 /** The server's own error among the causes of `error`. */

@@ -9,7 +9,8 @@ import {
   type IndexedEvents,
   type SeenDevice,
 } from "../../core/recent.ts";
-import { arrayText, end, openClient, type Postgres, type Transaction } from "./postgres-client.ts";
+import { arrayText } from "./literals.ts";
+import { end, openClient, type Postgres, type Transaction } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 
 const pageRows = 2_000;

@@ -2,7 +2,8 @@
  * The position in the table, under its lock. It is read with the first request of a batch's transaction and written with the
  * last, since a server may be far away.
  */
-import { arrayText, literal, type Rows, type Transaction } from "./postgres-client.ts";
+import { arrayText, literal } from "./literals.ts";
+import type { Rows, Transaction } from "./postgres-client.ts";
 import { positionOf, type PositionRow } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
 

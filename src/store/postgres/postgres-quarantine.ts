@@ -1,6 +1,7 @@
 /** quarantine_events in PostgreSQL. */
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
-import { arrayText, type Postgres } from "./postgres-client.ts";
+import { arrayText } from "./literals.ts";
+import type { Postgres } from "./postgres-client.ts";
 import { whenTablesExist } from "./migrate.ts";
 import type { QuarantineFilter, QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 

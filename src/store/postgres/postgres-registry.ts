@@ -4,8 +4,10 @@
  * column that does not exist is null.
  */
 import { explain, type Log } from "../../core/log/log.ts";
-import { literal, type Postgres, type Transaction } from "./postgres-client.ts";
+import { insertOf, literal } from "./literals.ts";
+import type { Postgres, Transaction } from "./postgres-client.ts";
 import { hasOverlapColumns, whenTablesExist } from "./migrate.ts";
+import { overlapColumns } from "./postgres-schema.ts";
 import { watchChanges } from "./changes.ts";
 import { createFind } from "./find.ts";
 import { findOwners } from "./find-owners.ts";
@@ -17,6 +19,7 @@ import {
   type DeviceFilter,
   type DeviceId,
   type Device,
+  byKey,
   deviceKey,
   type NewDevice,
 } from "../../core/device.ts";
@@ -156,21 +159,29 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
 
 /** @returns per device whether it is new; of two with one id the first is added */
 export async function insertDevices(tx: Transaction, devices: readonly NewDevice[]): Promise<boolean[]> {
-  const text = JSON.stringify(devices.map(newRow));
-  const rows = await tx<{ tenant_id: string; device_id: string }[]>`
-    insert into device_registry (tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata)
-    select tenant_id, device_id, site_id, status, provision_token_hash, fw_version, metadata
-    from jsonb_populate_recordset(null::device_registry, ${text}::text::jsonb) with ordinality as d
-    order by tenant_id, device_id, ordinality
-    on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`;
-  const left = new Set(rows.map((row) => deviceKey(row.tenant_id, row.device_id)));
-  const added = devices.map((d) => left.delete(deviceKey(d.tenantId, d.deviceId)));
-  await addPreviousTokens(
-    tx,
-    devices.filter((_, at) => added[at]).filter((d) => d.previousTokenHash),
+  // An old deployment has no such columns, and most devices no such token.
+  const overlap = devices.some((d) => d.previousTokenHash) ? Object.keys(overlapColumns) : [];
+  const insert = insertOf(
+    "device_registry",
+    [...newColumns, ...overlap],
+    devices.toSorted(byKey).map(newRow),
   );
-  return added;
+  const rows = await tx.unsafe<{ tenant_id: string; device_id: string }[]>(
+    `${insert} on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`,
+  );
+  const left = new Set(rows.map((row) => deviceKey(row.tenant_id, row.device_id)));
+  return devices.map((d) => left.delete(deviceKey(d.tenantId, d.deviceId)));
 }
+
+const newColumns = [
+  "tenant_id",
+  "device_id",
+  "site_id",
+  "status",
+  "provision_token_hash",
+  "fw_version",
+  "metadata",
+];
 
 /** Keeps the present token as the previous one for `graceMs`, or forgets the previous one. */
 async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Promise<void> {
@@ -185,23 +196,14 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
     where tenant_id = ${id.tenantId} and device_id = ${id.deviceId}`;
 }
 
-/** A statement of its own, since an old deployment has no such columns and most devices have no such token. */
-async function addPreviousTokens(tx: Transaction, devices: readonly NewDevice[]): Promise<void> {
-  if (devices.length === 0) return;
-  const text = JSON.stringify(
-    devices.map((d) => ({ ...newRow(d), previous: d.previousTokenHash, until: d.previousTokenUntil })),
-  );
-  await tx`update device_registry r set previous_token_hash = d.previous, previous_token_until = d.until
-    from jsonb_to_recordset(${text}::text::jsonb) as d (tenant_id text, device_id text, previous text, until timestamptz)
-    where r.tenant_id = d.tenant_id and r.device_id = d.device_id`;
-}
-
 function deviceOf(row: DeviceRow): Device {
   return { ...toFields(row), metadata: row.metadata ?? {} };
 }
 
 function newRow(device: NewDevice) {
   const { tenantId, deviceId, siteId, status = "ACTIVE", tokenHash = null, fwVersion = null } = device;
-  const { metadata = {} } = device;
-  return toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata });
+  const { previousTokenHash = null, previousTokenUntil = null } = device;
+  const metadata = JSON.stringify(device.metadata ?? {});
+  const overlap = { previousTokenHash, previousTokenUntil };
+  return toColumns({ tenantId, deviceId, siteId, status, tokenHash, fwVersion, metadata, ...overlap });
 }

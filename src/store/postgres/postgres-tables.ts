@@ -16,15 +16,8 @@ import { type PositionRow, type Replaced } from "../../core/position.ts";
 import type { Delivery, Position } from "../../core/sink.ts";
 import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
-import {
-  arrayText,
-  literal,
-  send,
-  serverError,
-  type Postgres,
-  type Rows,
-  type Transaction,
-} from "./postgres-client.ts";
+import { arrayText, literal } from "./literals.ts";
+import { send, serverError, type Postgres, type Rows, type Transaction } from "./postgres-client.ts";
 import { reuse } from "./copy.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { isNumberTaken, useUpNumbers } from "./numbering.ts";

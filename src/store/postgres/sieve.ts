@@ -7,7 +7,8 @@
  * position per lane in every transaction for what one more trial finds out.
  */
 import { payloadBytes, type Entry } from "../../core/entry.ts";
-import { literal, type Postgres } from "./postgres-client.ts";
+import { literal } from "./literals.ts";
+import type { Postgres } from "./postgres-client.ts";
 import { timeText } from "../rows.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Delivery } from "../../core/sink.ts";

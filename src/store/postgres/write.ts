@@ -4,7 +4,8 @@
  *
  * The values of an INSERT are literals, which take a column's type as COPY's text does, whatever type a site has given it.
  */
-import { arrayText, literal, type Request } from "./postgres-client.ts";
+import { arrayText, literal } from "./literals.ts";
+import type { Request } from "./postgres-client.ts";
 import type { Entry } from "../../core/entry.ts";
 import { copyData, copyQuarantine, copyRaw, hasRows, quarantineRows, rawRows } from "./copy.ts";
 import {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import * as fc from "fast-check";
 import postgres from "postgres";
-import { arrayText, literal, send } from "../../../src/store/postgres/postgres-client.ts";
+import { arrayText, literal } from "../../../src/store/postgres/literals.ts";
+import { send } from "../../../src/store/postgres/postgres-client.ts";
 import type { Entry } from "../../../src/core/entry.ts";
 import { copyText } from "../../../src/core/text/copy-text.ts";
 import {

@@ -115,6 +115,16 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     );
   });
 
+  test("a policy that raises for every device is an outage, and does not make devices unregistered", async () => {
+    await open("UTF8");
+    await sql.unsafe(`alter table device_registry rename to registered;
+      create function may_see(tenant text) returns bool language plpgsql as
+        $$ begin raise 'no tenant is set in this session'; end $$;
+      create view device_registry as select * from registered where may_see(tenant_id)`);
+    await expect(registry.find(plain)).rejects.toThrow("looking up devices");
+    await expect(registry.find(plain.slice(0, 1))).rejects.toThrow("looking up devices");
+  });
+
   test("an error of every look-up is an outage, and does not make devices unregistered", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");

@@ -46,7 +46,7 @@ test("a code that concerns all is no item's, however often it comes and goes", a
     [1],
     work,
     (item) => refused.push(item),
-    (code) => code === "42P01",
+    ({ code }) => code === "42P01",
   );
   await expect(tries).rejects.toThrow("42P01");
   expect(refused).toEqual([]);
