@@ -1,13 +1,21 @@
-/** Work that is done one after the other, whoever asks for it. */
+/** Work that waits for its turn, whoever asks for it. */
 
-/** Begins `work` when all that was asked for before has ended, well or badly. */
+/** Begins `work` when it is its turn, in the order in which it was asked for; what was before may have ended badly. */
 export type Turns = <T>(work: () => Promise<T>) => Promise<T>;
 
-export function createTurns(): Turns {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const done = last.then(work);
-    last = done.catch(() => {});
-    return done;
+/** @param atOnce how much of it may be under way */
+export function createTurns(atOnce = 1): Turns {
+  const waiting: (() => void)[] = [];
+  let free = atOnce;
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
   };
 }

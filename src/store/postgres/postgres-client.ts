@@ -17,6 +17,7 @@ import { isAbsolute } from "node:path";
 import postgres from "postgres";
 import { systemClock, withDeadline, type Clock } from "../../core/clock.ts";
 import { boundsOf, queryBoundsOf } from "./bounds.ts";
+import { createTurns } from "../../core/turns.ts";
 import type { CopyData } from "./copy.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "./url.ts";
 import { integer, optionalString, type Values } from "../../core/settings.ts";
@@ -81,9 +82,9 @@ export interface Postgres {
   /** host:port/database, without user and password. */
   readonly place: string;
   readonly options: PostgresOptions;
-  /** For statements that may run twice: if the connection was lost meanwhile, it is tried once more. A standby takes it, too. */
+  /** What people and pages read, over half of the connections at most. It is tried once more if its connection was lost. A standby takes it, too. */
   query<T>(what: string, work: (tx: Transaction) => Promise<T>): Promise<T>;
-  /** The same as one request, for one statement that returns rows. */
+  /** The same of a look-up, over any connection: one request, for one statement that returns rows. */
   ask<T extends Rows[number]>(what: string, statement: string): Promise<readonly T[]>;
   /**
    * One transaction, read committed. Rejects with the server's error as `cause`; whether it committed may then be unknown.
@@ -149,13 +150,23 @@ export function openPostgres(options: PostgresOptions): Postgres {
   }
 
   const queryBounds = queryBoundsOf(timeoutMs);
+  const inTurn = createTurns(Math.ceil(options.poolMax / 2));
 
   return {
     get place() {
       return place;
     },
     options,
-    query: (what, work) => twice(what, (sql) => opens(sql).begin(readCommitted, work, queryBounds)),
+    query(what, work) {
+      const askedMs = clock.monoMs();
+      return inTurn(() => {
+        if (clock.monoMs() - askedMs > timeoutMs)
+          throw new Error(
+            `PostgreSQL at ${place}, ${what}: no connection was free to read within ${timeoutMs} ms`,
+          );
+        return twice(what, (sql) => opens(sql).begin(readCommitted, work, queryBounds));
+      });
+    },
     async ask<T extends Rows[number]>(what: string, statement: string) {
       const all = [...queryBounds, statement, "commit"];
       const results = await twice(what, (sql) => opens(sql).begin(readCommitted, null, all, []));
