@@ -231,6 +231,17 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
       expect((await check(as("sluice_app"))).postgres).toMatchObject({ ok: true, detail });
     });
 
+    test.each(["return null", "raise 'nothing leaves this table'"])(
+      "a trigger that lets no row of the quarantine go (%s) keeps nothing out, with a remark",
+      async (does) => {
+        await granted();
+        await run(`create function keep() returns trigger language plpgsql as $$ begin ${does}; end $$;
+          create trigger keep before delete on quarantine_events for each row execute function keep()`);
+        const detail = expect.stringContaining("what is replayed becomes a dead letter") as string;
+        expect((await check(as("sluice_app"))).postgres).toMatchObject({ ok: true, detail });
+      },
+    );
+
     test("a full disk is told without a word of rights", async () => {
       await granted();
       await run(`create function disk_full() returns trigger language plpgsql as $$ begin

@@ -32,7 +32,7 @@ import {
   positionMoved,
   positionPut,
 } from "./postgres-position.ts";
-import { asOutage, isOfStatement, isPassing } from "./postgres-words.ts";
+import { asOutage, isOfStatement, isOfTable, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface PostgresTablesOptions {
@@ -89,7 +89,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     let answers = true;
     try {
       await tablesExist();
-      return await settle(delivery, commit);
+      return await settle(delivery, refusingKept(commit));
     } catch (error) {
       answers = error instanceof Outage || serverError(error) !== undefined;
       throw asOutage(error);
@@ -229,13 +229,48 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
   };
 }
 
+/** Rows of quarantine_events that stay although they were removed, by their ids: a trigger, a policy or a foreign key keeps them. */
+class RowsKept extends Error {
+  readonly ids: ReadonlySet<number>;
+  constructor(ids: readonly number[], why: string) {
+    super(`quarantine_events keeps the row that this takes the place of: ${why}`);
+    this.ids = new Set(ids);
+  }
+}
+
+/** Who would take the place of a row that stays is refused: to store him beside it would be to store him again at the next replay. */
+const refusingKept =
+  (commit: Commit): Commit =>
+  async (entries, refusals) => {
+    try {
+      return await commit(entries, refusals);
+    } catch (error) {
+      const kept = error instanceof Error && error.cause;
+      if (!(kept instanceof RowsKept)) throw error;
+      const whys = entries
+        .filter(({ returned }) => kept.ids.has(returned?.quarantineId ?? 0))
+        .map(({ seq }) => [seq, kept.message] as const);
+      return commit(entries, new Map([...refusals, ...whys]));
+    }
+  };
+
 /** Removes the rows that entries replace. @returns the ids of those that were there */
 async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<number[]> {
   if (claims.length === 0) return [];
-  const ids = literal(arrayText(claims.map((c) => c.id)));
-  const times = literal(arrayText(claims.map((c) => timeText(c.receivedMs, 0))));
-  const gone = await tx.unsafe<{ id: string }[]>(`
-    delete from quarantine_events as q using unnest(${ids}::bigint[], ${times}::timestamptz[]) as r (id, received)
-    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received returning q.id`);
-  return gone.map((row) => Number(row.id));
+  const ids = claims.map((c) => c.id);
+  const times = claims.map((c) => timeText(c.receivedMs, 0));
+  const replaced = `unnest(${literal(arrayText(ids))}::bigint[], ${literal(arrayText(times))}::timestamptz[]) as r (id, received)
+    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received`;
+  const statements = [
+    `delete from quarantine_events as q using ${replaced} returning q.id`,
+    `select q.id from quarantine_events as q, ${replaced}`,
+  ];
+  const results = await tx.unsafe<{ id: string }[][]>(statements.join(";\n")).catch((error: unknown) => {
+    const { code = "", message = "" } = serverError(error) ?? {};
+    if (!isOfStatement(error) || isPassing(code) || isOfTable(code)) throw error;
+    throw new RowsKept(ids, `${message} (${code})`);
+  });
+  const [gone = [], left = []] = results.map((rows) => rows.map(({ id }) => Number(id)));
+  if (left.length > 0) throw new RowsKept(left, "a trigger or a policy for delete is in the way");
+  return gone;
 }

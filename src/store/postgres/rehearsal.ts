@@ -44,12 +44,7 @@ export async function rehearse(
     await store(tx, found, "raw_events", { kind: "event" });
     await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
     await reads(tx, found, "raw_events");
-    await attempt(
-      tx,
-      found,
-      "quarantine_events",
-      (inner) => inner`delete from quarantine_events where false`,
-    );
+    await removes(tx, found);
     await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
     await attempt(tx, found, "sluice_position", (inner) => position(inner, "sluice-check"));
   });
@@ -124,6 +119,23 @@ async function reads(tx: Transaction, found: Found, table: string): Promise<void
   const error = await tried(tx, (inner) => inner.unsafe(`select 1 from ${table} limit 1`));
   if (error === undefined) return;
   found.remarks.push(`${refusalWords(table, error)}: entries wait for that right if a partition is missing`);
+}
+
+/** What is replayed or discarded leaves the table. What keeps it there keeps no entry out. */
+async function removes(tx: Transaction, found: Found): Promise<void> {
+  const table = "quarantine_events";
+  await attempt(tx, found, table, (inner) => inner`delete from quarantine_events where false`);
+  const madeUp = `${table} where id > (select max(id) - 100 from ${table}) and device_id = 'sluice-check'`;
+  let left = 0;
+  const error = await tried(tx, async (inner) => {
+    await inner.unsafe(`delete from ${madeUp}`);
+    left = (await inner.unsafe(`select 1 from ${madeUp} limit 1`)).length;
+  });
+  const why = error
+    ? refusalWords(table, error)
+    : `${table}: a trigger or a policy keeps a row that is removed`;
+  if (error || left > 0)
+    found.remarks.push(`${why}: what is replayed becomes a dead letter, what is discarded stays`);
 }
 
 async function attempt(

@@ -115,6 +115,25 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     expect(trips).toBe(wanted);
   });
 
+  test.each([
+    ["keeps it in silence", "return null", "a trigger or a policy for delete is in the way"],
+    ["raises", "raise 'nothing leaves this table'", "nothing leaves this table (P0001)"],
+  ])(
+    "a replayed message whose row a trigger does not let go is a dead letter, where the trigger %s",
+    async (_, does, why) => {
+      await sink.deliver(delivery([reject(1)]));
+      await admin.unsafe(`create function keep() returns trigger language plpgsql as $$ begin ${does}; end $$;
+        create trigger keep before delete on quarantine_events for each row execute function keep()`);
+      const before = { ...noTotals, delivered: 1 };
+      const { receivedMs } = event(1);
+      const replayed = event(2, { receivedMs, returned: { target: null, quarantineId: 1 } });
+      const replay = delivery([replayed, event(3)], { before });
+      expect(await tried(replay)).toEqual({ delivered: 1, ignored: 0, refused: 1 });
+      expect(replay.refused.get(2)).toEndWith(why);
+      expect(await storedSeqs()).toEqual([3]);
+    },
+  );
+
   test("counts of a minute add up across batches", async () => {
     await sink.deliver(delivery([reject(1), reject(2, { tenantId: null })]));
     await sink.deliver(delivery([reject(3)], { before: { ...noTotals, delivered: 2 } }));
