@@ -1,6 +1,7 @@
 /** Import and export of devices: CSV and NDJSON, line by line. */
 import { beforeEach, describe, expect, test } from "bun:test";
 import { csvLine, csvRecords, lines } from "../../src/admin/bulk/csv.ts";
+import type { DeviceStore } from "../../src/core/device.ts";
 import { RegistryError } from "../../src/admin/registry-error.ts";
 import { sha256 } from "../kit/builders.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
@@ -82,6 +83,28 @@ describe("CSV", () => {
       detail: "The rest of the file cannot be read; line 3: a quote is not closed.",
     });
   });
+});
+
+test("a long import or export with a store that answers at once leaves everybody else their turn", async () => {
+  const { devices } = fake.view;
+  const counts = { add: 0, list: 0 };
+  const turns: string[] = [];
+  const noted = <K extends "add" | "list">(name: K): DeviceStore[K] =>
+    ((given: never) => {
+      if (++counts[name] === 1) setImmediate(() => turns.push(`${name} ${counts[name]}`));
+      return (devices[name] as (given: never) => unknown)(given);
+    }) as DeviceStore[K];
+  ask = asker({ ...fake.view, devices: { ...devices, add: noted("add"), list: noted("list") } });
+  const rows = Array.from({ length: 5_000 }, (_, n) => ({
+    tenant_id: "acme",
+    device_id: `d${n}`,
+    site_id: "s",
+  }));
+  await load(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  await ask("GET", "/admin/devices/export");
+  expect(turns).toEqual(["add 1", "list 1"]);
+  expect(counts.add).toBe(5);
+  expect(counts.list).toBeGreaterThan(4);
 });
 
 describe("import", () => {
