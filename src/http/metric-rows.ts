@@ -132,7 +132,12 @@ export const perSource: readonly Row[] = [
   ["gauge", "source_connected", "1 while the source can take messages", "connected"],
   ["counter", "source_reconnects", "Connections lost", "reconnects"],
   ["gauge", "source_unacknowledged", "Messages received and not yet acknowledged", "unacknowledged"],
-  ["counter", "source_refused_connects", "Clients that the embedded broker refused", "refused_connects"],
+  [
+    "counter",
+    "source_refused_connects",
+    "Connections that the embedded broker refused, or that got no TLS there",
+    "refused_connects",
+  ],
   [
     "counter",
     "source_broker_dropped",

@@ -33,6 +33,8 @@ export interface Doors {
   watch(socket: Socket): PacketWatch | undefined;
   /** CONNACK was sent. `proved`: to somebody who is who he says. */
   welcome(socket: Socket, proved: boolean): void;
+  /** It is there: it was let in, and not sent away since. */
+  has(socket: Socket): boolean;
   /** Connections that are there. */
   count(): number;
   sockets(): Iterable<Socket>;
@@ -219,6 +221,7 @@ export function createBrokerDoors({
       if (proved && !visitor.proved) isNoStranger(visitor.address);
       visitor.proved ||= proved;
     },
+    has: (socket) => visitors.has(socket),
     count: () => visitors.size,
     sockets: () => visitors.keys(),
     close: () => timer?.cancel(),

@@ -34,7 +34,7 @@ export const broker = sourceKind({
   title: "Source: the embedded broker",
   settings: brokerSettings,
   counts: {
-    refused_connects: "Connections refused at CONNECT.",
+    refused_connects: "Connections refused: for want of room, in the TLS handshake, or at CONNECT.",
     not_passed_on: "Copies that subscribers were not sent, for there were too many.",
   },
   mistakes: (values, isAsked) => (isAsked ? brokerMistakes(values) : []),
@@ -95,6 +95,8 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   const aedes = new Aedes(rules.aedes);
   let plain: Listener | undefined;
   let secure: Listener | undefined;
+  /** Before CONNECT. */
+  let turnedAway = 0;
 
   const sayWhy = (client: Client, error: Error, why: string | undefined) => {
     // The rules have said why, and to whom.
@@ -117,8 +119,17 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     if (watch !== undefined) readByPieces(socket, watch, gate.putsOff);
   }
   const failed = (error: Error) => warn({}, `the embedded broker's port: ${error.message}`);
-  const noHandshake = (error: Error, { remoteAddress: remote }: Socket) =>
-    warn({ remote }, `TLS handshake failed: ${whyNoHandshake(error)}`);
+  const noHandshake = (error: Error, socket: Socket) => {
+    // The door has said why: its end is a failed handshake, too.
+    if (!doors.has(socket)) return;
+    turnedAway += 1;
+    warn({ remote: socket.remoteAddress }, `TLS handshake failed: ${whyNoHandshake(error)}`);
+  };
+  const enter = (socket: Socket) => {
+    const isIn = doors.enter(socket);
+    if (!isIn) turnedAway += 1;
+    return isIn;
+  };
   const stopListening = () => {
     gate.shut();
     plain?.stop();
@@ -130,7 +141,6 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       gate.open(intake);
       await aedes.listen();
       const where = addressOf("BROKER_LISTEN", settings.listen);
-      const { enter } = doors;
       plain = await listenOn({ setting: "BROKER_LISTEN", where, enter, accept, failed });
       if (settings.tlsListen === undefined) return announce();
       const secured = { tls: lastGood(() => brokerTls(settings)), noHandshake };
@@ -162,7 +172,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       detail: detail(),
       reconnects: 0,
       unacknowledged: gate.unacknowledged(),
-      ...rules.counts(),
+      ...counts(),
     }),
     recheck: rules.recheck,
     connectionsOf: rules.connectionsOf,
@@ -179,6 +189,11 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     tlsAddress: () => secure?.address(),
     renewTls: () => secure?.renew(),
   };
+
+  function counts() {
+    const { refused_connects: refused, ...others } = rules.counts();
+    return { refused_connects: refused + turnedAway, ...others };
+  }
 
   function detail(): string {
     if (plain === undefined) return "the embedded broker is not running";

@@ -203,12 +203,14 @@ describe("the doors", () => {
   });
 
   test("a TLS port counts clients that only connect, and disconnects them", async () => {
-    const { source } = await embeddedBroker({
+    const { log, lines } = recordingLog();
+    const env = {
       BROKER_TLS_LISTEN: "127.0.0.1:0",
       BROKER_TLS_CERT: certificates.serverCert,
       BROKER_TLS_KEY: certificates.serverKey,
       BROKER_MAX_CONNECTIONS: "4",
-    });
+    };
+    const { source } = await embeddedBroker(env, { log });
     const port = source.tlsAddress()?.port ?? 0;
     const sockets: Awaited<ReturnType<typeof silent>>[] = [];
     for (let i = 0; i < 6; i += 1) sockets.push(await silent(port));
@@ -217,8 +219,12 @@ describe("the doors", () => {
       () => sockets.filter(({ isClosed }) => isClosed).length === 2,
     );
     expect(source.status().detail).toContain("; 4 connections");
+    expect(source.status()).toMatchObject({ refused_connects: 2 });
     await until("so are the others", () => sockets.every(({ isClosed }) => isClosed));
     expect(source.status().detail).toContain("; 0 connections");
+    expect(lines.map(({ msg }) => msg).filter((text) => text.includes("handshake"))).toEqual([
+      "a client was disconnected: no TLS handshake in time",
+    ]);
   });
 
   test("the log says which device got no TLS, or speaks something else, and why", async () => {

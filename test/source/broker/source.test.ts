@@ -454,6 +454,7 @@ describe("bounds", () => {
     const three = await device(port, "three");
     await until("closed", () => three.closed());
     expect(three.packets).toEqual([]);
+    expect(source.status()).toMatchObject({ refused_connects: 1 });
     two.socket.destroy();
     await until("there is room", () => source.status().detail.includes("; 1 connection"));
     expect(returnCodeOf(await device(port, "four"))).toBe(0);
