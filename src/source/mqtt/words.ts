@@ -97,7 +97,8 @@ const systemErrors: Readonly<Record<string, string>> = {
 
 /** `place`: the broker without its credentials. The sentence begins with it. */
 export function describeFailure(error: unknown, place: string): string {
-  if (error instanceof Closed) return `${place} closed the connection${error.answered ? "" : unansweredText}`;
+  if (error instanceof Closed)
+    return `${place} closed the connection${error.answered ? "" : unansweredText(place)}`;
   const code = codeOf(error);
   if (typeof code === "number") {
     const said = error instanceof BrokerReason && error.said !== "" ? ` (${explain(error.said)})` : "";
@@ -110,6 +111,8 @@ export function describeFailure(error: unknown, place: string): string {
   if (certificateAlert.test(said)) return `${place} ${unprovedText}`;
   if (said.startsWith("Invalid header flag bits"))
     return `${place} does not speak MQTT: another program listens there`;
+  if (said.startsWith("Parse Error"))
+    return `${place} does not speak websockets: another program listens there`;
   if (said === connackTimeout) return `${place} ${unheardText}`;
   if (said === "Keepalive timeout") return `${place} fell silent: no answer to a ping`;
   return `${place}: ${said}`;
@@ -124,8 +127,9 @@ const connackTimeout = "connack timeout";
 /** Nobody tells a connection that is never made from one that is made and says nothing. */
 const unheardText =
   "does not answer CONNECT: what listens there is no broker, or hangs, or a firewall drops what is sent to it, or the name server does not answer";
-const unansweredText =
-  " instead of answering CONNECT (not MQTT, a client certificate wanted, a retained last will unwanted, or MQTT 5 unknown: see MQTT_TLS_CERT, STATUS_TOPIC, MQTT_VERSION)";
+const unansweredText = (place: string) =>
+  ` instead of answering CONNECT (not MQTT, ${isWebsocket.test(place) ? "another path in MQTT_URL wanted, such as /mqtt, " : ""}a client certificate wanted, a retained last will unwanted, or MQTT 5 unknown: see MQTT_TLS_CERT, STATUS_TOPIC, MQTT_VERSION)`;
+const isWebsocket = /^wss?:/;
 
 /** Did the broker refuse the version, so that 3.1.1 is worth a try? Its answer may come in either version's form. */
 export function refusesVersion(error: unknown): boolean {

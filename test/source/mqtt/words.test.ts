@@ -48,6 +48,15 @@ describe("describeFailure", () => {
     expect(say(error)).toStartWith("mqtt://b:1883");
   });
 
+  test("websockets at the wrong path, or at what is no HTTP, are called so", () => {
+    const at = (error: unknown) => describeFailure(error, "ws://b:8083");
+    expect(at(new Closed(false))).toContain("another path in MQTT_URL wanted, such as /mqtt");
+    expect(say(new Closed(false))).not.toContain("path");
+    expect(at(new Error("Parse Error: Expected HTTP/, RTSP/ or ICE/"))).toContain(
+      "does not speak websockets",
+    );
+  });
+
   test("both forms of refusing MQTT 5 are recognised, and nothing else is", () => {
     expect([1, 132].map((code) => refusesVersion(coded(code)))).toEqual([true, true]);
     expect([coded(4), coded("ECONNREFUSED"), new Closed(false)].map(refusesVersion)).toEqual([
