@@ -23,10 +23,11 @@ const sticky = 0o1000;
 
 const nothing: Exposure = { mistakes: [], warnings: [] };
 
-/** What is wrong with the data directory; nothing if it does not exist yet. @param self the user of this process */
-export function exposureOf(dataDir: string, self = process.geteuid?.() ?? root): Exposure {
+/** What is wrong with the data directory; nothing if it does not exist yet. */
+export function exposureOf(dataDir: string): Exposure {
   const found = directoryAt(dataDir);
   if (found === undefined) return nothing;
+  const self = process.geteuid?.() ?? root;
   const { uid, mode } = found;
   const mistakes: string[] = [];
   const warnings: string[] = [];

@@ -43,8 +43,8 @@ type Code = keyof typeof envelopeReasons | keyof typeof metricReasons;
 export function checkEnvelope(
   body: Body,
   address: Address,
-  mayLeaveOutSite = false,
-  isJudged = false,
+  mayLeaveOutSite: boolean,
+  isJudged: boolean,
 ): Rejection<Code> | null {
   const mismatch = contradiction(body, address);
   if (mismatch !== null) return mismatch;

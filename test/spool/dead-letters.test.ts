@@ -100,10 +100,14 @@ describe("dead letters", () => {
   test("at their bound in bytes lose the oldest of the devices that have most of them, and none of other devices", () => {
     const spool = kit.spool({ letterBytesMax: 1_048_576 });
     refuse(spool, "honest", 100);
+    // Of the same name, but another's.
+    const entry = anEntry({ seq: 1, tenantId: "other", deviceId: "flood" });
+    spool.deadLetters.putAll("sink", [{ epoch: "e", entry, why: "no" }]);
     for (let i = 0; i < 20; i++) refuse(spool, "flood", 1_000, 1 + i * 1_000);
     const { bytes, count } = spool.deadLetters.totals();
     expect(bytes).toBeLessThanOrEqual(1_048_576);
-    expect(spool.deadLetters.discarded).toBe(20_100 - count);
+    expect(spool.deadLetters.discarded).toBe(20_101 - count);
+    expect(spool.deadLetters.list({ tenantId: "other", limit: 10 })).toHaveLength(1);
     const devices = devicesOf(spool);
     expect(devices.filter((device) => device === "honest").length).toBe(100);
     const seqs = spool.deadLetters.list({ sink: "flood", limit: 100_000 }).map(({ entry }) => entry.seq);
@@ -122,6 +126,7 @@ describe("dead letters", () => {
     }
     expect(spool.deadLetters.discarded).toBeGreaterThan(10);
     expect(Math.max(...bytes)).toBeLessThanOrEqual(1_048_576);
+    expect(Math.max(...bytes)).toBeGreaterThan(1_020_000);
     expect(Math.min(...bytes.slice(60))).toBeGreaterThan(900_000);
   });
 

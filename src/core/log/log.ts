@@ -6,7 +6,7 @@
 import pino from "pino";
 import { descriptorsTrouble } from "../memory/descriptors.ts";
 import { refusedText, unreachedText } from "../net/unreached.ts";
-import { forPrograms, type LogForm } from "./form.ts";
+import type { LogForm } from "./form.ts";
 import { logOutput, type LogOutput } from "./output.ts";
 import { masked, maskedIn } from "../text/mask.ts";
 import { printable } from "../text/terminal.ts";
@@ -18,7 +18,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 const outputs = new Map<number, LogOutput>();
 
 /** `fd`: 1 for a service whose log is its output, 2 if standard output belongs to the result of a command. */
-export function createLog(level: LogLevel, fd: 1 | 2 = 1, form: LogForm = forPrograms): Log {
+export function createLog(level: LogLevel, fd: 1 | 2, form: LogForm): Log {
   const output = outputs.get(fd) ?? logOutput(fd, (count) => form(saysLost(count)));
   outputs.set(fd, output);
   return pino(
