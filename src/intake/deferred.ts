@@ -17,6 +17,8 @@ export class DeferredDevices {
   /** Made when there is something to count. */
   #counts: Uint32Array | undefined;
   #bytes = 0;
+  /** False: there may be more than it was told of. */
+  isWhole = true;
 
   /** Of all that waits, about. */
   get bytes(): number {
@@ -35,7 +37,7 @@ export class DeferredDevices {
 
   /** Must the next message of this device (`deviceKey`) wait too? */
   holds(key: string): boolean {
-    return this.#counts !== undefined && this.#counts[cellOf(key)] !== 0;
+    return !this.isWhole || (this.#counts !== undefined && this.#counts[cellOf(key)] !== 0);
   }
 
   #change(counts: Uint32Array, entry: Deferred, by: 1 | -1): void {

@@ -205,6 +205,11 @@ export class Ingest {
     this.#deferred.add(entry);
   }
 
+  /** Until all of those are known any device may have some: who must be looked up waits there. */
+  deferAll(does: boolean): void {
+    this.#deferred.isWhole = !does;
+  }
+
   /** undefined: a packet delivered again, which has its entry already. */
   #judge(message: Message): Verdict {
     if (this.#parts.known.has(message)) return undefined;

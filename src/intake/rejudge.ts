@@ -4,6 +4,7 @@
  * so every deferred message ends as one event or one reject, whatever crashes in between.
  *
  * The entries wait in the spool and are looked for there, a batch at a time: a list of them in memory would grow with the outage.
+ * A start looks through all that the spool holds for those that an earlier run left, a stretch at a time: of days of an outage it is minutes.
  */
 import { backoffMs, sleep, type Clock, unlessStopped } from "../core/clock.ts";
 import { payloadBytes, type Deferred, type Entry } from "../core/entry.ts";
@@ -33,10 +34,17 @@ export interface RejudgeParts {
   readonly spool: Spool;
   readonly books: Books;
   readonly judge: Pick<Judge, "rejudge">;
-  readonly ingest: Pick<Ingest, "defer" | "flush" | "onDeferred" | "rejudged">;
+  readonly ingest: Pick<Ingest, "defer" | "deferAll" | "flush" | "onDeferred" | "rejudged">;
   readonly registry: Pick<DeviceLookup, "find">;
   readonly clock: RejudgeClock;
   readonly log: Log;
+}
+
+/** Those of an earlier run that are still to be found, from seq `seq` to `to`. */
+interface Unfound {
+  count: number;
+  seq: number;
+  readonly to: number;
 }
 
 export class Rejudge {
@@ -44,6 +52,7 @@ export class Rejudge {
   /** Deferred entries on the disk: those of the batch, and those from seq `#from` on. */
   #left = 0;
   #from: number;
+  #unfound: Unfound | undefined;
   #batch: Deferred[] = [];
   #running: Promise<void> | undefined;
   #nudge = new AbortController();
@@ -52,6 +61,7 @@ export class Rejudge {
   /** What waits for the clock: whether there was any, and when the latest that an earlier run left came. */
   #awaitsTime = false;
   #latestMs: number | undefined;
+  #begunMs = 0;
   #shiftMs: number | undefined;
 
   /** From now on the spool keeps what is still to be judged. */
@@ -61,29 +71,37 @@ export class Rejudge {
     ingest.onDeferred((entries) => this.#add(entries));
     this.#from = books.rejudgedTo + 1;
     this.#left = books.awaiting;
-    if (this.#left > 0) spool.holdFrom(this.#from);
+    if (this.#left === 0) return;
+    spool.holdFrom(this.#from);
+    this.#unfound = { count: this.#left, seq: this.#from, to: spool.head };
+    ingest.deferAll(true);
   }
 
-  /**
-   * Finds what an earlier run left; then goes on by itself.
-   * @throws if the spool is damaged there
-   */
+  /** Finds what an earlier run left, and judges it; then goes on by itself. */
   start(): void {
+    this.#begunMs = this.#parts.clock.wallMs();
+    this.#go();
+  }
+
+  /** Looks through a stretch for what an earlier run left: the next messages of its devices wait behind it. */
+  #find(unfound: Unfound): void {
     const { spool, ingest, log } = this.#parts;
-    let found = 0;
-    for (let seq = this.#from; found < this.#left && seq <= spool.head;) {
-      const entries = spool.read(seq);
+    for (const until = unfound.seq + stretchEntries; unfound.count > 0 && unfound.seq <= unfound.to;) {
+      if (unfound.seq >= until) return;
+      const entries = spool.read(unfound.seq);
       for (const entry of deferredOf(entries)) {
         ingest.defer(entry);
         if (awaitsTime(entry)) [this.#awaitsTime, this.#latestMs] = [true, entry.receivedMs];
-        found++;
+        unfound.count--;
       }
-      seq = (entries.at(-1)?.seq ?? spool.head) + 1;
+      unfound.seq = (entries.at(-1)?.seq ?? unfound.to) + 1;
     }
-    if (found < this.#left)
-      log.error({ missing: this.#left - found }, "messages that were to be judged again are gone");
-    this.#left = found;
-    this.#go();
+    if (unfound.count > 0)
+      log.error({ missing: unfound.count }, "messages that were to be judged again are gone");
+    this.#left -= unfound.count;
+    this.#unfound = undefined;
+    ingest.deferAll(false);
+    this.#hold();
   }
 
   /** These are on the disk now, still to be judged. */
@@ -107,14 +125,18 @@ export class Rejudge {
     await this.#running;
   }
 
-  #go(): void {
+  #hold(): void {
     const first = this.#batch[0]?.seq ?? this.#from;
     this.#parts.spool.holdFrom(this.#left > 0 ? first : Number.MAX_SAFE_INTEGER);
+  }
+
+  #go(): void {
+    this.#hold();
     if (this.#mayRun()) this.#running ??= this.#run();
   }
 
   #mayRun(): boolean {
-    const isTime = !this.#awaitsTime || this.#parts.clock.isTimeKnown();
+    const isTime = this.#unfound !== undefined || !this.#awaitsTime || this.#parts.clock.isTimeKnown();
     return this.#left > 0 && isTime && !this.#stop.signal.aborted;
   }
 
@@ -122,7 +144,8 @@ export class Rejudge {
     const { clock } = this.#parts;
     for (let attempt = 0; this.#mayRun();) {
       try {
-        this.#collect();
+        if (this.#unfound) this.#find(this.#unfound);
+        else this.#collect();
         if (this.#batch.length > 0) await this.#judgeBatch();
         else await sleep(clock, breathMs, this.#stop.signal);
         attempt = 0;
@@ -184,7 +207,7 @@ export class Rejudge {
   #timed(entry: Deferred): Deferred {
     if (!awaitsTime(entry)) return entry;
     const { clock } = this.#parts;
-    this.#shiftMs ??= clock.correctionMs() ?? clock.wallMs() - (this.#latestMs ?? entry.receivedMs);
+    this.#shiftMs ??= clock.correctionMs() ?? this.#begunMs - (this.#latestMs ?? entry.receivedMs);
     const receivedMs = entry.receivedMs + this.#shiftMs;
     return { ...entry, receivedMs, eventMs: receivedMs, eventNs: 0 };
   }

@@ -1,8 +1,9 @@
 /** What was spooled unjudged: judged once the registry answers, in order, exactly once, whatever crashes in between. */
 import { Database } from "bun:sqlite";
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
+import type { Entry } from "../../src/core/entry.ts";
 import { incompressible, littleRoom, readAll, settledTo, spoolKit } from "../kit/spool.ts";
 import { afterCrash, aRegistry, aDeviceMessage, intake, type FakeRegistry } from "../kit/intake.ts";
 
@@ -229,6 +230,30 @@ describe("a restart", () => {
     part.rejudge.start();
     await part.clock.pass(1_000);
     expect(part.books.awaiting).toBe(0);
+  });
+
+  test("looks through the spool for them without keeping anybody waiting, and devices that must be looked up wait on the disk meanwhile", async () => {
+    const first = intake(kit, away());
+    deferring(first, 1, ["a"]);
+    first.cached.add("c");
+    for (let n = 1; n <= 20_000; n++) first.port.receive(aDeviceMessage(n, "c"));
+    deferring(first, 1, ["b"]);
+    const part = afterCrash(kit, first);
+    const reading = spyOn(part.spool, "read");
+    part.registry.available = true;
+    part.rejudge.start();
+    const read = reading.mock.results.reduce((sum, { value }) => sum + (value as Entry[]).length, 0);
+    expect(read).toBeWithin(4_000, 6_000);
+    part.port.receive(aDeviceMessage(2, "b"));
+    part.port.receive(aDeviceMessage(1, "new"));
+    part.ingest.flush();
+    expect([part.waiting.length, part.books.awaiting]).toEqual([0, 4]);
+    await part.clock.pass(1_000);
+    expect(part.books.awaiting).toBe(0);
+    expect([part.decided().get("a"), part.decided().get("b")]).toEqual([[1], [1, 2]]);
+    expect(part.balanced()).toBe(true);
+    part.port.receive(aDeviceMessage(2, "new"));
+    expect(part.waiting.length).toBe(1);
   });
 
   test("makes a device's new messages wait behind those of the last run", () => {

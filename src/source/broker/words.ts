@@ -40,7 +40,7 @@ export class NotOwnTopic extends Error {
   readonly topic: string;
 
   /** @param tokenHash of what the device proved itself with: some name their topics by it */
-  constructor(topic: string, tokenHash: string | null) {
+  constructor(topic: string, tokenHash: string | null = null) {
     super("PUBLISH refused: not the device's own topic");
     this.topic = shownTopic(topic, tokenHash);
   }
