@@ -101,8 +101,8 @@ describe("dead letters", () => {
     const spool = kit.spool({ letterBytesMax: 1_048_576 });
     refuse(spool, "honest", 100);
     // Of the same name, but another's.
-    const entry = anEntry({ seq: 1, tenantId: "other", deviceId: "flood" });
-    spool.deadLetters.putAll("sink", [{ epoch: "e", entry, why: "no" }]);
+    const others = anEntry({ seq: 1, tenantId: "other", deviceId: "flood" });
+    spool.deadLetters.putAll("sink", [{ epoch: "e", entry: others, why: "no" }]);
     for (let i = 0; i < 20; i++) refuse(spool, "flood", 1_000, 1 + i * 1_000);
     const { bytes, count } = spool.deadLetters.totals();
     expect(bytes).toBeLessThanOrEqual(1_048_576);
