@@ -31,7 +31,7 @@ export function logForm(fd: number, env: Env): LogForm {
   return isJournal(fd, env["JOURNAL_STREAM"]) ? forJournal : forPrograms;
 }
 
-export const forPrograms: LogForm = (line) => line;
+const forPrograms: LogForm = (line) => line;
 
 const forJournal: LogForm = (line) => {
   const level = /^\{"level":"(\w+)"/.exec(line)?.[1] ?? "info";
