@@ -7,15 +7,15 @@ import type { Rows, Transaction } from "./postgres-client.ts";
 import { positionOf, type PositionRow } from "../../core/position.ts";
 import type { Position } from "../../core/sink.ts";
 
+/** By name: a column that is gone is an error, and not a position that nobody can compare. */
+export const positionQuery = "select epoch, seq, delivered, ignored, refused, skipped from sluice_position";
+
 /**
  * Statements that open a transaction: they take the epoch's lock if it is free, and read its position. Each statement sees
  * what was committed before it, so the position is that of whoever had the lock before.
  */
 export function openingOf(epoch: string): string[] {
-  return [
-    `select ${tryLock(epoch)} as locked`,
-    `select * from sluice_position where epoch = ${literal(epoch)}`,
-  ];
+  return [`select ${tryLock(epoch)} as locked`, `${positionQuery} where epoch = ${literal(epoch)}`];
 }
 
 /** The position that these statements found; if somebody else had the lock, after waiting for it. */
@@ -32,7 +32,7 @@ export async function openedPosition(
 /** A statement of its own after the lock: in read committed it sees what the lock waited for. */
 export async function lockedPosition(tx: Transaction, epoch: string): Promise<Position | undefined> {
   await lock(tx, [epoch]);
-  const [row] = await tx<PositionRow[]>`select * from sluice_position where epoch = ${epoch}`;
+  const [row] = await tx.unsafe<PositionRow[]>(`${positionQuery} where epoch = ${literal(epoch)}`);
   return row && positionOf(row);
 }
 

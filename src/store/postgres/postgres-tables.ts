@@ -31,6 +31,7 @@ import {
   positionMove,
   positionMoved,
   positionPut,
+  positionQuery,
 } from "./postgres-position.ts";
 import { asOutage, isOfStatement, isOfTable, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
@@ -75,9 +76,9 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
         >`select host(inet_server_addr()) || ':' || inet_server_port() as at`;
         // A socket has no address.
         place = server?.at ?? db.place;
-        return tx<
-          PositionRow[]
-        >`select * from sluice_position where epoch = any(${arrayText(epochs)}::text[])`;
+        return tx.unsafe<PositionRow[]>(
+          `${positionQuery} where epoch = any(${literal(arrayText(epochs))}::text[])`,
+        );
       });
     } catch (error) {
       throw asOutage(error);

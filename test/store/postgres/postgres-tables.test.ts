@@ -134,6 +134,12 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     },
   );
 
+  test("a column that is gone from the position is an error: it was read as a position beyond all that waits, which counted as stored", async () => {
+    await sink.deliver(delivery([event(1)]));
+    await admin.unsafe("alter table sluice_position rename seq to number");
+    await expect(sink.positions?.(["epoch-1"])).rejects.toThrow("(42703)");
+  });
+
   test("counts of a minute add up across batches", async () => {
     await sink.deliver(delivery([reject(1), reject(2, { tenantId: null })]));
     await sink.deliver(delivery([reject(3)], { before: { ...noTotals, delivered: 2 } }));
