@@ -9,14 +9,16 @@ import type { Cluster, Library } from "./kafka-client.ts";
 import { fetchInPace } from "./paced.ts";
 import { bareFetch, type Answer } from "./raw.ts";
 import { readRecords, type ReadRecord } from "./read-batch.ts";
-import type { Fetched } from "./requests.ts";
+import type { Fetched, Place } from "./requests.ts";
 
 /** What whoever reads wants to know of a partition. */
 export interface FetchWatch {
   /** It could not be read a moment ago. */
   isPutOff(topic: string, index: number): boolean;
-  /** What was fetched was read from there on, up to there; or it cannot be read on, for this reason. */
-  read(fetched: Fetched, from: number, to: number, error?: unknown): void;
+  /** Of the leader that wrote the record before this offset; −1: not known. */
+  epochAt(topic: string, index: number, offset: number): number;
+  /** What was fetched was read from there on, up to there (or back to there, if the log lost its end); or it cannot be read on, for this reason. */
+  read(fetched: Fetched, from: number, end: Place, error?: unknown): void;
   /** The log has nothing at this offset. */
   outOfRange(topic: string, index: number, offset: number): Promise<void>;
 }
@@ -56,7 +58,17 @@ export function fetchChecked(
     const first = turn++ % due.length;
     const inTurn = [...due.slice(first), ...due.slice(0, first)];
     const topics = [...Map.groupBy(inTurn, ({ topic }) => topic.topicName).values()].flatMap((of) =>
-      of.slice(0, 1).map(({ topic }) => ({ ...topic, partitions: of.map(({ partition }) => partition) })),
+      of.slice(0, 1).map(({ topic }) => ({
+        ...topic,
+        partitions: of.map(({ partition }) => ({
+          ...partition,
+          lastFetchedEpoch: watch.epochAt(
+            topic.topicName,
+            partition.partition,
+            Number(partition.fetchOffset),
+          ),
+        })),
+      })),
     );
     const fetched = await fetchInPace(pace, async (maxBytes) => {
       const send = sendRequestToNode(node)(api, { ...request, ...sessionless, topics, maxBytes });
@@ -101,21 +113,22 @@ export function fetchChecked(
   async function responseOf(fetched: Fetched, from: number) {
     const { topic, partition, errorCode } = fetched;
     const records: Carrier[] = [];
-    let next = from;
+    let end: Place = { offset: from, epoch: watch.epochAt(topic, partition, from) };
     let error: unknown;
     try {
       if (errorCode !== 0)
         throw new KafkaError(errorCode, `partition ${partition} of ${topic} cannot be read`);
-      const end = await readRecords(fetched, { offset: from, epoch: -1 }, (record) => {
-        records.push({ offsetDelta: record.offset, timestampDelta: 0, value: record, headers: [] });
-        next = record.offset + 1;
-      });
-      next = end.offset;
+      end =
+        backTo(fetched, from) ??
+        (await readRecords(fetched, end, (record) => {
+          records.push({ offsetDelta: record.offset, timestampDelta: 0, value: record, headers: [] });
+          end = { offset: record.offset + 1, epoch: record.epoch };
+        }));
     } catch (thrown) {
       error = thrown;
     }
-    watch.read(fetched, from, next, error);
-    const batch = { baseOffset: 0n, baseTimestamp: 0n, lastOffsetDelta: next - 1, records };
+    watch.read(fetched, from, end, error);
+    const batch = { baseOffset: 0n, baseTimestamp: 0n, lastOffsetDelta: end.offset - 1, records };
     return {
       topicName: topic,
       partitions: [
@@ -123,7 +136,7 @@ export function fetchChecked(
           partitionIndex: partition,
           errorCode: 0,
           abortedTransactions: [],
-          records: next > from ? [batch] : [],
+          records: end.offset === from ? [] : [batch],
         },
       ],
     };
@@ -135,6 +148,11 @@ export function fetchChecked(
       asked === API.FETCH ? fetchFrom(node, request as Fetching) : send(asked, request);
     return either as Cluster["sendRequest"];
   };
+}
+
+/** The log lost its end: what is new begins where it is no longer the same. */
+function backTo({ sameUpTo }: Fetched, from: number): Place | undefined {
+  return sameUpTo && { ...sameUpTo, offset: Math.min(from, sameUpTo.offset) };
 }
 
 interface Found {

@@ -68,8 +68,8 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
     retrier: async (work) => {
       await work();
     },
-    onBatch: (messages) =>
-      take(
+    onBatch: async (messages, { resolveOffset }) => {
+      await take(
         messages.map(({ topic, partition, value }) => ({
           ...(value as unknown as ReadRecord),
           topic,
@@ -78,8 +78,13 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
       ).catch((error: unknown) => {
         options.refused(error);
         throw error;
-      }),
+      });
+      // Also if the partitions are about to be dealt out anew: the library would commit nothing, and whoever gets one read this once more.
+      for (const message of messages) resolveOffset(message);
+    },
   });
+  // Of a log that lost its end what is new has offsets that were committed before. What was read already whoever takes it tells.
+  consumer["offsetManager"].isResolved = () => false;
   consumer.on("rebalanceInProgress", () => {
     forget();
     options.dealsAnew();

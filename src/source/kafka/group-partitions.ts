@@ -4,10 +4,11 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
+import { code } from "../../kafka/error.ts";
 import type { FetchWatch } from "../../kafka/group-fetch.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
-import { markKeyOf, Partition } from "./partition.ts";
-import { noteTrouble } from "./reader.ts";
+import { epochKeyOf, markKeyOf, Partition, unknownEpoch } from "./partition.ts";
+import { goBack, noteTrouble } from "./reader.ts";
 import { readableTopics } from "./topics.ts";
 
 interface Parts {
@@ -41,8 +42,12 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
   function partitionOf(name: string, index: number, first: number): Partition {
     const topic = topicOf(name);
     const key = markKeyOf(topic, index);
+    const mark = marks.get(key);
     const known =
-      partitions.get(key) ?? new Partition(topic, index, Math.max(first, Number(marks.get(key) ?? 0)));
+      partitions.get(key) ??
+      (Number(mark ?? -1) < first
+        ? new Partition(topic, index, first)
+        : Partition.from(topic, index, String(mark), marks.get(epochKeyOf(key))));
     partitions.set(key, known);
     return known;
   }
@@ -59,12 +64,18 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
       const trouble = partitions.get(markKeyOf(topicOf(name), index))?.trouble;
       return (trouble?.untilMs ?? 0) > clock.monoMs();
     },
-    read(fetched, from, to, error) {
+    epochAt(name, index, offset) {
+      const { next, epoch, fetchedTo } = partitionOf(name, index, offset);
+      if (fetchedTo?.offset === offset) return fetchedTo.epoch;
+      return next === offset ? epoch : unknownEpoch;
+    },
+    read(fetched, from, end, error) {
       const partition = partitionOf(fetched.topic, fetched.partition, from);
-      if (fetched.errorCode === 0) partition.reached(to, fetched, clock.monoMs());
+      partition.fetchedTo = end;
+      if (fetched.errorCode === 0) partition.reached(end.offset, fetched, clock.monoMs());
       if (error !== undefined) return noteTrouble(partition, error, parts);
       try {
-        partition.mustMove(fetched, from, to);
+        partition.mustMove(fetched, from, end.offset);
         partition.trouble = null;
       } catch (stuck) {
         noteTrouble(partition, stuck, parts);
@@ -79,13 +90,15 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
     comesAgain: (name, index, offset) =>
       asked(async (at) => {
         ({ topics } = await at.topics(names));
+        const { id: topicId, leaders } = topicOf(name);
         const partition = partitionOf(name, index, offset);
-        const { next } = partition;
+        const { next, epoch } = partition;
         if (next <= offset) return;
-        const end = await at.logEnd(topicOf(name).leaders[index] ?? -1, name, index, "latest");
-        if (end >= next) return;
-        partition.next = offset;
-        lost(partition, next, offset);
+        const wanted = [{ topic: name, topicId, partition: index, offset: next, epoch }];
+        const answers = await at.fetch(leaders[index] ?? -1, { wanted, waitMs: 1, bytesMax: 1 });
+        for (const { errorCode, sameUpTo } of answers)
+          if (errorCode === code.offsetOutOfRange) goBack(partition, { offset, epoch: unknownEpoch }, parts);
+          else if (sameUpTo !== undefined) goBack(partition, sameUpTo, parts);
       }),
   };
 }

@@ -3,7 +3,7 @@
  * told to Kafka, and is where a new connection begins if the old one was given up.
  */
 import type { Mark } from "../../core/message.ts";
-import type { Fetched, Topic } from "../../kafka/requests.ts";
+import type { Fetched, Place, Topic } from "../../kafka/requests.ts";
 
 /** A message of it, as far as it counts here. */
 interface Given {
@@ -22,6 +22,8 @@ export class Partition {
   /** The next offset to be given to the intake, and the leader that wrote the record before. */
   next: number;
   epoch: number = unknownEpoch;
+  /** In a group: up to where it was fetched, which is ahead of what was given. */
+  fetchedTo: Place | undefined;
   /** Records that are in it and not read yet, as the broker last said; also those of a transaction that is not committed. */
   lag = 0;
   /** Since when it gives nothing, for all that it has left is behind the begin of a transaction that has not ended. */

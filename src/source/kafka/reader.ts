@@ -184,7 +184,11 @@ async function reposition(node: number, partition: Partition, { wire, lost }: Re
 }
 
 /** What is new in a log that lost its end begins where the old one is no longer the same. */
-function goBack(partition: Partition, { offset, epoch }: Place, { lost }: ReaderParts): void {
+export function goBack(
+  partition: Partition,
+  { offset, epoch }: Place,
+  { lost }: Pick<ReaderParts, "lost">,
+): void {
   const { next } = partition;
   Object.assign(partition, { next: Math.min(next, offset), epoch });
   if (offset < next) lost(partition, next, offset);

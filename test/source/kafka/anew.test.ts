@@ -15,6 +15,8 @@ const put = (bootstrap: string, topic: string, from: number, to: number) =>
     bootstrap,
     topic,
     numbers(from, to).map((n) => ({ key: "acme/d1", value: String(n) })),
+    // A broker that has just started may have a batch sent again behind the next.
+    ["-X", "enable.idempotence=true"],
   );
 const marksOf = ({ messages }: FakeIntake) =>
   new Map(
@@ -49,15 +51,25 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     return source;
   }
 
-  test.each(["runs", "is off"])(
-    "reads what is new in a log that lost what was read, if the gateway %s meanwhile",
-    async (when) => {
+  test.each([
+    ["the gateway runs", "runs", false],
+    ["the gateway is off", "is off", false],
+    ["a member of a group runs", "runs", true],
+    ["a member of a group is off", "is off", true],
+  ])(
+    "reads what is new in a log that lost what was read, and nothing twice, if %s meanwhile",
+    async (_, when, isMember) => {
       own ??= await startKafka();
       const { bootstrap, brokers } = own;
       const [broker] = brokers;
       if (broker === undefined) throw new Error("no broker");
       const topic = await newTopic(bootstrap, { partitions: 1 });
-      const env = { KAFKA_BOOTSTRAP_SERVERS: bootstrap, KAFKA_SOURCE_TOPIC: topic };
+      const env = {
+        KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+        KAFKA_SOURCE_TOPIC: topic,
+        KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+        ...(isMember && { KAFKA_CONSUMER_GROUP_ID: `group-${topic}` }),
+      };
       await put(bootstrap, topic, 1, 30);
       await broker.end("SIGTERM");
       const lose = diskOf(broker, topic);

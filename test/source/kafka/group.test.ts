@@ -14,7 +14,7 @@ import {
   proxied,
 } from "../../kit/kafka/client.ts";
 import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
-import { fakeIntake, until } from "../../kit/source.ts";
+import { type FakeIntake, fakeIntake, until } from "../../kit/source.ts";
 
 describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || "real"})`, () => {
   const opened: Source[] = [];
@@ -107,6 +107,42 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     expect(members.map(({ source }) => source.status().connected)).toEqual([true, true]);
   });
 
+  test("commits what becomes durable while the partitions are about to be dealt out anew, so that nobody reads it again", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 4 });
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    const put = (from: number) =>
+      produceByKcat(
+        bootstrap,
+        topic,
+        Array.from({ length: 40 }, (_, n) => ({ key: `acme/d${n}`, value: String(from + n) })),
+      );
+    const [slow, other] = [fakeIntake(), fakeIntake(() => second)];
+    const first = openSource(env, new Map(), "one");
+    const second = openSource(env, new Map(), "two");
+    opened.push(first, second);
+    await put(1);
+    await first.start(slow);
+    await until("the first has all", () => slow.messages.length === 40);
+    await second.start(other);
+    // Heartbeats go out every three seconds: one tells that another has come.
+    await Bun.sleep(5_000);
+    const durable = (intake: FakeIntake) => first.durable(intake.messages);
+    durable(slow);
+    await put(101);
+    await until("both have theirs", () => {
+      durable(slow);
+      return other.messages.length > 0 && other.messages.length + slow.messages.length >= 80;
+    });
+    const texts = [...slow.texts(), ...other.texts()].toSorted();
+    expect(texts).toEqual([...new Set(texts)]);
+  });
+
   test("waits as long as the broker says if it is over its quota, by the same connections", async () => {
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap, { partitions: 1 });
@@ -146,7 +182,7 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
         pace: createFetchPace(),
         clock: { ...systemClock, every: (_ms, run) => systemClock.every(200, run) },
         take: async () => {},
-        watch: { isPutOff: () => false, read() {}, outOfRange: async () => {} },
+        watch: { isPutOff: () => false, epochAt: () => -1, read() {}, outOfRange: async () => {} },
         leaderless() {},
         dealsAnew: () => void deals++,
         heard: heard.resolve,

@@ -138,6 +138,7 @@ const nothingDealt = {
   comesAgain: () => Promise.resolve(),
   forget() {},
   isPutOff: () => false,
+  epochAt: () => -1,
   read() {},
   outOfRange: () => Promise.resolve(),
 };
