@@ -1,5 +1,6 @@
 /** Asking the gateway: JSON over fetch, with the page's session, and problems as errors in the gateway's own words. */
-import { useEffect, useRef, useState } from "hono/jsx/dom";
+import { useRef, useState } from "hono/jsx/dom";
+import { useEffect } from "./effect.ts";
 import type { Stats } from "./types.ts";
 
 export const loginPath = "/login";

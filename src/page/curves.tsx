@@ -1,7 +1,8 @@
 /** The last hour or day, a point per minute, kept by the gateway over restarts. */
-import { useEffect, useRef, useState } from "hono/jsx/dom";
+import { useRef, useState } from "hono/jsx/dom";
 import uPlot from "uplot";
 import { useAnswer, useTick } from "./api.ts";
+import { useEffect } from "./effect.ts";
 import type { Sample } from "../admin/history.ts";
 
 interface Curve {

@@ -1,7 +1,8 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
-import { useEffect, useState } from "hono/jsx/dom";
+import { useState } from "hono/jsx/dom";
 import type { Followed, Passed } from "../admin/follow.ts";
 import { fromHere, useSession } from "./api.ts";
+import { useEffect } from "./effect.ts";
 import { Table } from "./table.tsx";
 import { ms, number, shown } from "./words.ts";
 
@@ -9,7 +10,14 @@ type Row = Followed & { readonly sinks: Readonly<Record<string, number>> };
 
 const rowsMax = 50;
 
-export function Follow({ device, setDevice }: { device: string; setDevice: (device: string) => void }) {
+interface FollowProps {
+  readonly device: string;
+  readonly setDevice: (device: string) => void;
+  /** The gateway does not answer: then this connection is as dead as the others, of which the browser may never be told. */
+  readonly isAway: boolean;
+}
+
+export function Follow({ device, setDevice, isAway }: FollowProps) {
   const [rows, setRows] = useState<readonly Row[]>([]);
   const [isOpen, setOpen] = useState(false);
   const [notShown, setNotShown] = useState(0);
@@ -17,10 +25,12 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
   const session = useSession();
   useEffect(() => {
     setRows([]);
-    setOpen(false);
     setNotShown(0);
+  }, [device, session, tries]);
+  useEffect(() => {
+    setOpen(false);
     const [tenant, id] = device.split("/");
-    if (!tenant || !id) return undefined;
+    if (!tenant || !id || isAway) return undefined;
     const query = new URLSearchParams({ tenant, device: id });
     const source = new EventSource(fromHere(`/admin/follow?${query.toString()}`));
     source.addEventListener("open", () => setOpen(true));
@@ -41,7 +51,7 @@ export function Follow({ device, setDevice }: { device: string; setDevice: (devi
     });
     return () => source.close();
     // The browser does not ask again by itself if it was refused.
-  }, [device, session, tries]);
+  }, [device, session, tries, isAway]);
   const submit = (event: Event) => {
     event.preventDefault();
     const form = event.target as HTMLFormElement;

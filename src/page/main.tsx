@@ -44,7 +44,7 @@ function Page() {
       </div>
       <Rejects rejected={stats.ingest.rejected} deadLetters={stats.spool.dead_letters} />
       <Devices follow={follow} />
-      <Follow device={followed} setDevice={setFollowed} />
+      <Follow device={followed} setDevice={setFollowed} isAway={oldSeconds !== undefined} />
       <Settings stats={stats} />
     </>
   );

@@ -1,6 +1,7 @@
 /** A token that was just made: shown once, to be copied or read by a camera. */
-import { useEffect, useRef, useState } from "hono/jsx/dom";
+import { useRef, useState } from "hono/jsx/dom";
 import { renderSVG } from "uqr";
+import { useEffect } from "./effect.ts";
 
 export function Token({ device, token, done }: { device: string; token: string; done: () => void }) {
   const [said, setSaid] = useState("Copy");
