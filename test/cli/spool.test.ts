@@ -1,6 +1,16 @@
 /** `sluice spool …` as people and scripts see it. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Books } from "../../src/intake/books.ts";
@@ -150,7 +160,22 @@ describe("sluice spool", () => {
     expect((await sluice("export", "--format", "lp", "--tenant", "acme")).out).toMatch(
       /^telemetry,device_id=d1/,
     );
-    expect((await sluice("export", "--output", output)).err).toContain("EEXIST");
+    expect((await sluice("export", "--output", output)).err).toContain("is there already");
+    expect(readFileSync(output, "utf8")).toBe(text);
+  });
+
+  test("an export that is ended before its end leaves no file that looks whole, and keeps no other from its turn", async () => {
+    fill(three(), [event(0, { payload: '{"metrics":{"bad\\\\name":1}}' })]);
+    const output = join(directory, "lines.lp");
+    writeFileSync(`${output}.part`, "of one that was killed");
+    const words = ["spool", "export", "--format", "lp", "--output", output];
+    const seen: boolean[] = [];
+    const stderr = (text: string) =>
+      void (text.startsWith("seq 4 has no line") && seen.push(existsSync(output)));
+    await runCommand(words, { env: { DATA_DIR: dataDir, GATEWAY_ID: "test" }, stderr });
+    expect(seen).toEqual([false]);
+    expect(parseLines(readFileSync(output, "utf8"))).toHaveLength(2);
+    expect(readdirSync(directory)).not.toContain("lines.lp.part");
   });
 
   test.each([

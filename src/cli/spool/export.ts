@@ -1,5 +1,5 @@
 /** `sluice spool export`: the entries as lines, to standard output or into a new file. */
-import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { z } from "zod";
 import type { Entry } from "../../core/entry.ts";
 import { counted, countedEntries } from "../../core/text/readable.ts";
@@ -87,26 +87,34 @@ interface Output {
   abandon(): void;
 }
 
-/** Writes text to standard output, or to a new file, which is created only once the spool could be read. */
+/**
+ * Writes text to standard output, or to a new file, which is made once the spool could be read, and beside: under its name it is whole, whatever
+ * ends this process.
+ */
 function openOutput(context: Context, path: string | undefined): Output {
   if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
+  const part = `${path}.part`;
   let fd: number | undefined;
-  const file = () => (fd ??= create(path));
+  const file = () => (fd ??= create(path, part));
   return {
     write: (text) => writeAll(file(), text, path),
     close() {
       fsyncSync(file());
       closeSync(file());
+      renameSync(part, path);
     },
     abandon() {
-      if (fd !== undefined) rmSync(path, { force: true });
+      if (fd !== undefined) rmSync(part, { force: true });
     },
   };
 }
 
-function create(path: string): number {
+function create(path: string, part: string): number {
+  if (existsSync(path)) throw new Error(`--output ${path} is there already, and is not overwritten`);
   try {
-    return openSync(path, "wx", 0o640);
+    // Left by one that was killed.
+    rmSync(part, { force: true });
+    return openSync(part, "wx", 0o640);
   } catch (cause) {
     throw new Error(`--output ${path} cannot be created`, { cause });
   }
