@@ -83,11 +83,11 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     connectionsMax: settings.maxConnections,
     packetBytesMax,
     unread(socket: Socket & { readonly client?: Client }) {
-      if (socket.client !== undefined) gate.unread(socket.client);
+      if (socket.client === undefined) return;
+      isHeard(socket);
+      gate.unread(socket.client);
     },
-    // aedes counts silence from the last packet that came whole.
-    comesIn: ({ client }: Socket & { readonly client?: Client }) =>
-      void (client as { _keepaliveTimer?: NodeJS.Timeout | null } | undefined)?._keepaliveTimer?.refresh(),
+    comesIn: isHeard,
     clock,
     warn,
   });
@@ -207,6 +207,14 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
     log.info({ require_auth: settings.requireAuth }, detail());
   }
 }
+
+/** aedes counts silence from the last packet that it read as a whole. */
+function isHeard({
+  client,
+}: Socket & { readonly client?: Client & { _keepaliveTimer?: Timeout | null } }): void {
+  client?._keepaliveTimer?.refresh();
+}
+type Timeout = ReturnType<typeof setTimeout>;
 
 /** A client id may be 64 KiB long, and is null before CONNECT. */
 const shownId = ({ id }: { readonly id: string | null }) => id?.slice(0, 64);

@@ -160,6 +160,21 @@ describe("acknowledgement", () => {
     expect(source.status().unacknowledged).toBeLessThan(30);
   });
 
+  test("who sends much while the intake is held is not called silent after its keep-alive time: it is we who do not read", async () => {
+    const { source, intake, port } = await embeddedBroker();
+    intake.held = "the disk is full";
+    const client = await wireClient(port);
+    endLater(() => client.socket.destroy());
+    client.send({ ...connectPacket("busy"), cmd: "connect", keepalive: 1 } as Parameters<
+      typeof client.send
+    >[0]);
+    await until("CONNACK", () => returnCodeOf(client) === 0);
+    client.send(...Array.from({ length: 500 }, (_, i) => publishPacket(i + 1, "x".repeat(1_000))));
+    await until("some wait", () => source.status().unacknowledged > 0);
+    await Bun.sleep(4_000);
+    expect(client.closed()).toBe(false);
+  });
+
   test("the will of a device that vanishes while the intake is held is a message afterwards", async () => {
     const { source, intake, port } = await embeddedBroker();
     intake.held = "the disk is full";
