@@ -1,0 +1,37 @@
+/** raw_events of the local store as it is read back. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createSqliteEvents } from "../../../src/store/sqlite/sqlite-events.ts";
+import { openLocalFile } from "../../../src/store/sqlite/local-file.ts";
+
+test("with the index of the look-up each of its queries reads through that: a silent device had all events of the day read", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-events-"));
+  const { db } = openLocalFile(join(dir, "local.db"));
+  try {
+    const events = createSqliteEvents(db);
+    await events.createIndex();
+    const asked: string[] = [];
+    const query = db.query.bind(db);
+    db.query = (sql: string) => {
+      asked.push(sql);
+      return query(sql);
+    };
+    const indexed = await events.indexed();
+    await indexed?.newestOf([{ tenantId: "acme", deviceId: "d1" }], 0, 10);
+    await indexed?.lastSeen({ tenantId: undefined, sinceMs: 0, after: undefined, limit: 10 });
+    expect(asked).toHaveLength(2);
+    for (const sql of asked) {
+      const plan = query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${sql}`).all();
+      const reads = plan
+        .map(({ detail }) => detail)
+        .filter((detail) => /^(SCAN|SEARCH) (raw_events|r)\b/.test(detail));
+      expect(reads.length).toBeGreaterThan(0);
+      for (const read of reads) expect(read).toContain("INDEX raw_events_device_ingested_idx ");
+    }
+  } finally {
+    db.close();
+    rmSync(dir, { recursive: true });
+  }
+});
