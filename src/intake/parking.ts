@@ -87,8 +87,8 @@ export class Parking<T extends { readonly message: Message }> {
 
   /** What was asked for before then is answered: it cannot be known. */
   giveUp(beforeMs: number): void {
-    for (const [key, line] of [...this.#lines])
-      if (line.askedMs !== undefined && line.askedMs <= beforeMs) this.#answer(key, line, "unavailable");
+    for (const line of [...this.#lines.values()])
+      if (line.askedMs !== undefined && line.askedMs <= beforeMs) this.#answer(line, "unavailable");
   }
 
   /** Loops where a callback would read as well: while a fleet of unknown devices comes, this is the hot path. */
@@ -115,8 +115,8 @@ export class Parking<T extends { readonly message: Message }> {
   }
 
   /** An answer that comes after it was given up is nobody's. */
-  #answer(key: string, line: Line<T>, answer: Answer): void {
-    if (this.#lines.get(key) !== line || line.answer !== undefined) return;
+  #answer(line: Line<T>, answer: Answer): void {
+    if (line.answer !== undefined) return;
     line.answer = answer;
     this.#goThrough(line);
   }
@@ -163,7 +163,7 @@ export class Parking<T extends { readonly message: Message }> {
     if (line === undefined || line.answer !== undefined) return true;
     if (line.askedMs === undefined && isPending(one)) {
       line.askedMs = this.#parts.clock.monoMs();
-      this.#parts.resolve(one, (answer) => this.#answer(one.key, line, answer));
+      this.#parts.resolve(one, (answer) => this.#answer(line, answer));
     }
     return false;
   }

@@ -637,6 +637,18 @@ describe("the watchdog gives up a look-up", () => {
     expect(part.ingest.oldest()).toMatchObject({ stage: "group", waitedMs: 0 });
   });
 
+  test("what was answered and only waits for its turn is not given up", () => {
+    const part = intake(kit, aRegistry());
+    for (let n = 1; n <= 10; n++) part.port.receive(aDeviceMessage(n, "a"));
+    part.state.acceptMs = 4;
+    part.answer();
+    expect(part.ingest.inMemory).toBeWithin(1, 10);
+    part.cached.delete("a");
+    part.ingest.giveUpLookups(0);
+    part.clock.advance(1_000);
+    expect([part.ingest.inMemory, part.books.awaiting, part.durable.length]).toEqual([0, 0, 10]);
+  });
+
   test("an answer that comes too late is not taken for that of the device's next message", async () => {
     const part = intake(kit, aRegistry());
     part.port.receive(aDeviceMessage(1, "a"));

@@ -82,6 +82,18 @@ test("waits since the look-up began that it needs, whatever of it is known", () 
   expect(part.ingest.oldest()).toMatchObject({ stage: "look-up", waitedMs: 1_000 });
 });
 
+test("is judged once, however many look-ups it waits for", () => {
+  const part = intake(kit, aRegistry());
+  part.cached.add("a");
+  part.state.acceptMs = 1;
+  const beganMs = part.clock.monoMs();
+  part.port.receive(aDeviceMessage(1, "a+b+c"));
+  part.answer(1);
+  expect([part.ingest.inMemory, part.clock.monoMs() - beganMs]).toEqual([1, 1]);
+  part.answer();
+  expect([part.ingest.inMemory, part.clock.monoMs() - beganMs]).toEqual([0, 3]);
+});
+
 test("a look-up that never answers is given up for everything that it holds up", () => {
   const part = intake(kit, aRegistry());
   part.port.receive(aDeviceMessage(1, "a+b"));
