@@ -276,6 +276,13 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         "row-level security of device_registry",
       ],
       [
+        "a policy that shows devices of a tenant that no session of ours has",
+        `insert into device_registry (tenant_id, device_id, site_id) values ('acme', 'd', 's');
+         alter table device_registry enable row level security;
+         create policy p on device_registry using (tenant_id = current_setting('app.tenant', true))`,
+        "row-level security of device_registry",
+      ],
+      [
         "a policy for somebody else",
         "alter table device_registry enable row level security; create policy p on device_registry to pg_monitor using (true)",
         "row-level security of device_registry",

@@ -18,25 +18,37 @@ export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Pr
       await insertDevices(tx, [madeUp]);
     });
   }
-  const { isThere, hasPolicy } = await visibility(db);
+  const { isThere, hasPolicy, hidesSome } = await visibility(db);
   if (!isThere) return false;
   await createFind({ db, log: silentLog })([madeUp]);
-  if (hasPolicy === false)
+  if (hasPolicy === false || (hidesSome && !(await showsAny(db))))
     throw new Error(
-      `PostgreSQL at ${db.place}: row-level security of device_registry shows this role no device, so all would be unknown: create a policy for select, or disable it`,
+      `PostgreSQL at ${db.place}: row-level security of device_registry shows this role no device, so all would be unknown: create a policy for select that shows them, or disable it`,
     );
   return true;
 }
 
-/** Row-level security is silent: it hides rows and raises nothing. `hasPolicy` is null if it does not concern this role. */
-function visibility(db: Postgres): Promise<{ isThere: boolean; hasPolicy: boolean | null }> {
+/**
+ * Row-level security is silent: it hides rows and raises nothing. `hasPolicy` is null if it does not concern this role; `hidesSome`: it does,
+ * and the table does not seem to be empty.
+ */
+function visibility(
+  db: Postgres,
+): Promise<{ isThere: boolean; hasPolicy: boolean | null; hidesSome: boolean }> {
   return db.query("asking what hides devices", async (sql) => {
-    const [row] = await sql<{ is_there: boolean; has_policy: boolean | null }[]>`
+    const [row] = await sql<{ is_there: boolean; has_policy: boolean | null; hides_some: boolean | null }[]>`
       select reg is not null as is_there, case when row_security_active(reg) then exists (
           select 1 from pg_policy where polrelid = reg and polcmd in ('r', '*') and polpermissive
             and (polroles = '{0}' or exists (select 1 from unnest(polroles) as r where pg_has_role(r, 'member')))
-        ) end as has_policy
+        ) end as has_policy,
+        row_security_active(reg) and pg_relation_size(reg) > 0
+          and (select reltuples from pg_class where oid = reg) <> 0 as hides_some
       from (select to_regclass('device_registry')::oid as reg) as t`;
-    return { isThere: row?.is_there === true, hasPolicy: row?.has_policy ?? null };
+    const { is_there, has_policy = null, hides_some } = row ?? {};
+    return { isThere: is_there === true, hasPolicy: has_policy, hidesSome: hides_some === true };
   });
+}
+
+async function showsAny(db: Postgres): Promise<boolean> {
+  return (await db.ask("looking for a device", "select 1 from device_registry limit 1")).length > 0;
 }
