@@ -1,7 +1,7 @@
 /**
  * What reading a configuration needs from the host. It is a parameter, so that a test has no disk and no host name.
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { isUtf8 } from "node:buffer";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -30,6 +30,9 @@ export const thisHost: Host = {
     }
   },
   readText(path) {
+    // The next time nobody would write into it, and the whole gateway would wait. What the shell makes of <(command) ends at once.
+    if (statSync(path).isFIFO() && !path.startsWith("/dev/"))
+      throw new Error("it is a named pipe, and what is in it is read again every few seconds: give a file");
     const bytes = readFileSync(path);
     if (!isUtf8(bytes)) throw new Error(`${placeOfFault(bytes)} is not UTF-8`);
     return bytes.toString();

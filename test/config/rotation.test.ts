@@ -454,3 +454,16 @@ test.skipIf(unavailable !== "")(
     expect(db.place).toEndWith(new URL(other).pathname);
   },
 );
+
+test("a named pipe is no file of a secret: to read it again would wait for a writer for good", async () => {
+  const pipe = join(dir, "pipe");
+  Bun.spawnSync(["mkfifo", "-m", "600", pipe]);
+  const writer = Bun.spawn(["sh", "-c", `echo 0123456789abcdef > ${pipe}`]);
+  const loaded = loadConfig({ ADMIN_TOKEN_FILE: pipe });
+  writer.kill();
+  await writer.exited;
+  const mistake = expect.stringMatching(
+    /^ADMIN_TOKEN_FILE=.*: cannot be read \(it is a named pipe, .*: give a file\)/,
+  );
+  expect(loaded).toMatchObject({ mistakes: [mistake] });
+});
