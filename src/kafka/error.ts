@@ -122,7 +122,8 @@ export function whyUnread(error: unknown, topics: readonly string[], group?: str
   return error.code === code.loginFailed ? `${words}: ${loginRemedy}` : words;
 }
 
-const loginRemedy = "see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
+const loginRemedy =
+  "see KAFKA_SASL_MECHANISM, with KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN";
 
 function remedyOf(error: KafkaError, { topics, group, transactionalId }: Names): string | undefined {
   const named = error.where?.topic ?? topics.join(" and ");

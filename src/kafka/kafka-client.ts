@@ -70,13 +70,24 @@ export async function connect(
   return { library, cluster };
 }
 
+/** The library, of connections that it could not make: each of them has its reason. */
+const noneTaken = "No seed brokers found";
+/** So ends a connection whose listener expects something else, and nothing more is said of it. */
+const isShut = /^(Socket closed|Connection closed|Client network socket disconnected)/;
+const shutRemedy =
+  ": does that listener want TLS or a login, or none? See KAFKA_TLS and KAFKA_SASL_MECHANISM";
+
 /** Why none of the brokers took the connection. */
 export function noConnection({ servers = "" }: KafkaSettings, error: unknown): Error {
+  const said = error instanceof Error ? error.message : String(error);
   const known = (parseServers(servers) ?? []).flatMap(
     ({ host, port }) => reasons.get(`${host}:${port}`) ?? [],
   );
-  const why = known[0] ?? (error instanceof Error ? error.message : String(error));
-  return loginOutage(why, `cannot connect to Kafka at ${servers}: ${why}`);
+  const why = (said === noneTaken ? known[0] : undefined) ?? said;
+  return loginOutage(
+    why,
+    `cannot connect to Kafka at ${servers}: ${why}${isShut.test(why) ? shutRemedy : ""}`,
+  );
 }
 
 /** A wrong password is no matter of waiting. */

@@ -254,7 +254,20 @@ describe.skipIf(kafkaTestable() !== "")(`Kafka's doors (${kafkaTestable() || "re
       "a mechanism that the broker has not",
       "SASLTLS",
       () => ({ ...trusting(), ...asUser("SCRAM-SHA-512", "bob", "bob-secret") }),
-      /SASL/,
+      /UNSUPPORTED_SASL_MECHANISM.*see KAFKA_SASL_MECHANISM/s,
+    ],
+    [
+      "no login where one is wanted",
+      "SASL",
+      () => ({}),
+      /closed.*does that listener want .*KAFKA_SASL_MECHANISM/s,
+    ],
+    ["no TLS where it is wanted", "TLS", () => ({}), /closed.*does that listener want TLS.*KAFKA_TLS/s],
+    [
+      "TLS where there is none",
+      "SASL",
+      trusting,
+      /disconnected.*does that listener want TLS.*, or none.*KAFKA_TLS/s,
     ],
   ];
 
