@@ -121,6 +121,18 @@ export function useTick(everyMs: number, may?: () => boolean): number {
   return tick;
 }
 
+const settleMs = 300;
+
+/** What is typed, once nobody has typed for a moment: a large fleet would be looked through anew for each letter. */
+export function useSettled(typed: string): string {
+  const [settled, setSettled] = useState(typed);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(typed), settleMs);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  return settled;
+}
+
 const sessionChanged = "sluice-session";
 
 /** What somebody does, one thing after the other: what came of the last, and how many there were. */

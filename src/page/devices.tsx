@@ -3,7 +3,7 @@ import { useState } from "hono/jsx/dom";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
-import { LoginNeeded, once, request, useActs, useFreshAnswer } from "./api.ts";
+import { LoginNeeded, once, request, useActs, useFreshAnswer, useSettled } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -21,7 +21,8 @@ const pathOf = (device: Device) =>
   `/admin/devices/${encodeURIComponent(device.tenant_id)}/${encodeURIComponent(device.device_id)}`;
 
 export function Devices({ follow }: { follow: (device: string) => void }) {
-  const [match, setMatch] = useState("");
+  const [typed, setTyped] = useState("");
+  const match = useSettled(typed);
   const [after, setAfter] = useState<readonly string[]>([]);
   const [made, setMade] = useState<Made | undefined>(undefined);
   const { said, count, act } = useActs();
@@ -56,10 +57,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
           Part of the id{" "}
           <input
             type="search"
-            value={match}
+            value={typed}
             onInput={({ target }: Event) => {
               setAfter([]);
-              setMatch((target as HTMLInputElement).value);
+              setTyped((target as HTMLInputElement).value);
             }}
           />
         </label>

@@ -606,8 +606,11 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.getByRole("button", { name: "Back", exact: true }).click();
     await shows("#devices th", "acme/dev-0001");
     await page.getByRole("button", { name: "Back", exact: true, disabled: true }).waitFor();
-    await page.locator("#devices input[type=search]").fill("9999");
+    const asked: string[] = [];
+    page.on("request", (request) => void asked.push(request.url().replace(/.*[?&]match=/, "")));
+    await page.locator("#devices input[type=search]").pressSequentially("9999");
     await shows("#devices th", "acme/dev-9999");
+    expect(asked.filter((what) => what.startsWith("9"))).toEqual(["9999"]);
     expect(await page.locator("#devices tbody tr").count()).toBe(1);
   });
 
