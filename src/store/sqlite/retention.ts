@@ -146,7 +146,9 @@ function newestIds(db: Database): number {
 /** The oldest rows of the larger table, and never the newest thousand. */
 function makeRoom(db: Database, count: number): number {
   const sizes = events.map((table) => {
-    const row = db.query<{ n: number | null }, []>(`SELECT max(id) - min(id) + 1 AS n FROM ${table}`).get();
+    // Each by itself is one step; of both in one query SQLite reads a whole index, four times a second.
+    const ends = `(SELECT max(id) FROM ${table}) - (SELECT min(id) FROM ${table})`;
+    const row = db.query<{ n: number | null }, []>(`SELECT ${ends} + 1 AS n`).get();
     return { table, rows: row?.n ?? 0 };
   });
   const [largest] = sizes.sort((a, b) => b.rows - a.rows);
