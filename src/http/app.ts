@@ -127,7 +127,8 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
   app.onError((error, c) => {
     if (error instanceof HTTPException) return problem(error.status, error.message);
     if (error instanceof RegistryError) {
-      log.warn(
+      // A page that stays open asks every ten seconds, and what somebody changes is in the audit log.
+      warn(
         { path: c.req.path, error: explain(error) },
         "the registry did not carry out a request made over HTTP",
       );

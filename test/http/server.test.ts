@@ -100,6 +100,26 @@ test("over a real connection a foreign Host is refused and wrong tokens are coun
   expect(await status("a-token-of-some-length")).toBe(200);
 });
 
+test("a registry that is away is not logged for each thing that a page asks for", async () => {
+  const away = () => Promise.reject(new RegistryError("unread", new Error("refused")));
+  const shown = {
+    ...view,
+    devices: { ...view.devices, list: away },
+    settings: { ...view.settings, list: away },
+  };
+  const { log, lines } = recordingLog();
+  const { address } = start("127.0.0.1:0", undefined, shown, log);
+  for (const path of ["devices", "settings", "devices"])
+    expect((await fetch(`http://${address}/admin/${path}`)).status).toBe(503);
+  expect(lines.map(({ msg, path, error }) => ({ msg, path, error }))).toEqual([
+    {
+      msg: "the registry did not carry out a request made over HTTP",
+      path: "/admin/devices",
+      error: expect.stringContaining("refused"),
+    },
+  ]);
+});
+
 test("an export that cannot be finished is cut off, so that it does not look whole", async () => {
   const { view: whole, registry } = fakeView();
   const ids = Array.from({ length: 1_500 }, (_, n) => ({ tenantId: "acme", deviceId: `d${n}`, siteId: "s" }));
