@@ -81,7 +81,8 @@ function sinkReadiness(drain: Drain): PartReadiness {
   // Of one that lost what it had: it takes what is new meanwhile.
   const { refill_reason: lacks } = drain.sink.stats?.() ?? {};
   const works = typeof lacks === "string" ? `${proved}; ${lacks}` : proved;
-  return { part: `sink ${drain.sink.name}`, ok: trouble === null, detail: trouble ?? works };
+  const detail = trouble ?? (drain.isUnsure ? "has not answered yet since the start" : works);
+  return { part: `sink ${drain.sink.name}`, ok: trouble === null && !drain.isUnsure, detail };
 }
 
 function registryDetail({ available, queries, changes_unheard: unheard }: LookupStats): string {

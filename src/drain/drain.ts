@@ -54,8 +54,8 @@ export class Drain {
   /** What keeps the drain itself from going on: no position yet, or a spool that cannot be read. Lanes have their own. */
   readonly #trouble = new Trouble();
   #readAtMs = 0;
-  /** A delivery failed, and with it what we know of the downstream system's position: a lost answer, a database put back from a backup. */
-  #isUnsure = false;
+  /** What we know of the downstream system's position may be wrong: it has not told yet, or a delivery failed (a lost answer, a database put back from a backup). */
+  isUnsure: boolean;
   #finishing = false;
   /** How often an operator corrected something: a try that began before is no measure. */
   #corrected = 0;
@@ -68,6 +68,7 @@ export class Drain {
   constructor(options: DrainOptions) {
     const { sink, spool, clock, log } = options;
     this.sink = sink;
+    this.isUnsure = sink.positions !== undefined;
     this.#spool = spool;
     this.#clock = clock;
     this.#due = new Due(sink, clock);
@@ -126,7 +127,7 @@ export class Drain {
   async #run(): Promise<void> {
     await this.#resume();
     while (!this.#stop.signal.aborted) {
-      if (this.#isUnsure && this.#inFlight === 0) await this.#resume();
+      if (this.isUnsure && this.#inFlight === 0) await this.#resume();
       const woken = this.#wake.next();
       const now = this.#clock.monoMs();
       const readAtMs = this.#goesOut(now) ? now + breathMs : this.#fill(now);
@@ -163,7 +164,7 @@ export class Drain {
     const { name, deadlineMs } = this.sink;
     const answer = withDeadline(this.#clock, deadlineMs, `${name} position`, asked);
     const held = await unlessStopped(this.#stop.signal, answer);
-    this.#isUnsure = false;
+    this.isUnsure = false;
     const { cursor } = this.#ahead;
     partFromAnother({ name, cursor }, held, this.#spool, this.#log);
     const seq = goOnFrom(this.#ahead, held, this.#spool, this.#log.child({ server: this.sink.place }));
@@ -189,8 +190,7 @@ export class Drain {
       more = this.#ahead.fill(now);
       this.#trouble.ends(this.#log, goesOn);
     } catch (error) {
-      this.#readAtMs = now + this.#failed(error);
-      return this.#readAtMs;
+      return (this.#readAtMs = now + this.#failed(error));
     } finally {
       this.#warnOfSkipped(skipped);
     }
@@ -279,7 +279,7 @@ export class Drain {
   }
 
   #laneFailed(lane: Lane, error: unknown, isOld: boolean): void {
-    this.#isUnsure = this.sink.positions !== undefined;
+    this.isUnsure = this.sink.positions !== undefined;
     const log = this.#stop.signal.aborted ? undefined : this.#log.child({ lane: lane.key });
     const waitMs = lane.trouble.begins(error, { cannot: "deliver", log, random: this.#random });
     lane.retryAtMs = isOld ? 0 : this.#clock.monoMs() + waitMs;

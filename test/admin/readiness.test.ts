@@ -1,4 +1,6 @@
 /** What /readyz says before anything was tried. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { afterAll, afterEach, expect, test } from "bun:test";
 import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -59,10 +61,22 @@ test("of a database that was away from the start on nobody says that it answers"
   expect(registry()).toStartWith("was not asked yet, and nothing tells of its changes: 127.0.0.1:1 refuses");
 });
 
+test("a sink whose server hangs from the start on is not ready, also before that is known", async () => {
+  const server = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  endLater(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const url = `postgres://nobody@127.0.0.1:${port}/none`;
+  const { gateway } = await startInProcess({ DATABASE_URL: url, PG_TIMEOUT_MS: "3000" });
+  const detail = "has not answered yet since the start";
+  expect(gateway.view.ready()).toContainEqual({ part: "sink postgres", ok: false, detail });
+});
+
 test("of a sink nobody says that it delivers before it did", async () => {
   const { gateway, source, acknowledged } = await startInProcess({ INFLUXDB_URL: "http://127.0.0.1:1" });
   const sink = (name: string) => gateway.view.ready().find(({ part }) => part === `sink ${name}`)?.detail;
-  expect(["local", "influx"].map(sink)).toEqual(Array(2).fill("has had nothing to deliver since the start"));
+  const nothing = Array(2).fill("has had nothing to deliver since the start");
+  await until(() => Bun.deepEquals(["local", "influx"].map(sink), nothing));
   await gateway.view.devices.add(registered(["dev-0001"]));
   source.give(telemetry("dev-0001", 1));
   await acknowledged();
