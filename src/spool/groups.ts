@@ -193,7 +193,7 @@ export class Groups {
   remove(seq: number, groupsMax: number, bytesWanted = Number.POSITIVE_INFINITY): number {
     let freed = 0;
     let upTo = 0;
-    for (const { last, bytes } of this.#sizes.all(seq, groupsMax)) {
+    for (const { last, bytes } of this.#sizes.iterate(seq, groupsMax)) {
       if (freed >= bytesWanted) break;
       freed += bytes;
       upTo = last;

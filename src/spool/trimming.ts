@@ -19,8 +19,11 @@ const trimGroupsMax = 2_000;
 /** What is settled stays while the spool takes no more than this share of its bound and has so many bytes left. */
 const settledShareMax = 1 / 8;
 const settledRoomMin = 256 * 1024 * 1024;
-/** At the bound, a best-effort sink skips this much more than is needed, so that it need not skip again for each group. */
-const giveUpBytes = 65_536;
+/**
+ * At the bound this much more goes than is needed, so that it need not be done again for each group; and no more, for to remove all that a
+ * sink had kept that is named no longer would take minutes.
+ */
+const moreBytes = 65_536;
 
 interface Parts {
   readonly groups: Groups;
@@ -70,8 +73,8 @@ export class Trimming {
     const over = () => this.#bytes + bytes - bytesMax;
     if (over() <= 0) return;
     const { expendable: free } = keeping;
-    this.#trim(this.#settled(), -1);
-    if (over() > 0) this.#trim(Math.min(free, head() - 1), -1, over() + giveUpBytes);
+    for (const seq of [this.#settled(), Math.min(free, head() - 1)])
+      if (over() > 0) this.#trim(seq, -1, over() + moreBytes);
     // The newest group stays even if it is settled: it must not keep the next one out, however small the bound is.
     if (over() <= 0 || free >= head() || endsTheHold) return;
     throw new SpoolFull(

@@ -256,6 +256,16 @@ describe("a restart", () => {
     expect(part.waiting.length).toBe(1);
   });
 
+  test("judges what waited for the registry alone also while nobody knows the time", async () => {
+    const first = intake(kit, away());
+    deferring(first, 1);
+    const part = afterCrash(kit, first);
+    [part.registry.available, part.state.isTimeKnown] = [true, false];
+    part.rejudge.start();
+    await part.clock.pass(1_000);
+    expect(part.books.awaiting).toBe(0);
+  });
+
   test("makes a device's new messages wait behind those of the last run", () => {
     const first = intake(kit, away());
     deferring(first, 1, ["a"]);

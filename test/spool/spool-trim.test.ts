@@ -350,6 +350,46 @@ describe("at the byte bound", () => {
     expect(seqsIn(spool, spool.first)).toEqual([9, 10, 11, 12, 13]);
   });
 
+  test("what was kept for a sink that is named no longer goes a part at a time", () => {
+    const clock = simulatedClock();
+    const spool = kit.spool({ bytesMax: 1_000_000, clock });
+    spool.keepFor(["gone"]);
+    while (spool.bytes < 970_000) spool.append(bulky(1, 30_000), emptyRecord);
+    const { head } = spool;
+    spool.keepFor(["stays"]);
+    spool.setCursor("stays", settledTo(head));
+    spool.append(bulky(1, 30_000), emptyRecord);
+    expect(spool.first).toBeWithin(3, 7);
+    clock.advance(1_000);
+    expect(spool.first).toBe(head + 1);
+  });
+
+  test("at the bound no more groups are looked at than go, however many there are", () => {
+    const dataDir = kit.dir();
+    const small = kit.spool({ dataDir });
+    small.append([anEntry()], emptyRecord);
+    kit.close(small);
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run(
+      `INSERT INTO groups WITH RECURSIVE seq (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM seq WHERE n < 200000)
+         SELECT n, count, received_ms, codec, crc, body FROM seq, groups WHERE groups.last = 1`,
+    );
+    const tookMs = (work: () => unknown) => {
+      const beganMs = performance.now();
+      work();
+      return performance.now() - beganMs;
+    };
+    const allMs = tookMs(() => db.query("SELECT last, length(body) FROM groups ORDER BY last").all());
+    db.close();
+    const spool = kit.spool({ dataDir, bytesMax: 40_000_000 });
+    spool.keepFor([], ["redis"]);
+    spool.setCursor("redis", settledTo(0));
+    const group = bulky(2, 60_000);
+    const appendMs = Array.from({ length: 5 }, () => tookMs(() => spool.append(group, emptyRecord)));
+    expect(spool.first).toBeGreaterThan(1_000);
+    expect(Math.min(...appendMs)).toBeLessThan(allMs / 4);
+  });
+
   test("a group larger than the bound is written once everything else is settled", () => {
     const spool = kit.spool({ bytesMax: 65_536 });
     spool.keepFor(["postgres"]);
