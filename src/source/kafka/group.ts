@@ -30,12 +30,14 @@ const graceMs = 2_000;
 
 /** Until the signal aborts. @throws if the group refuses us, or does not answer any more, as when another gateway has our GATEWAY_ID */
 export async function readAsGroup(parts: Parts): Promise<void> {
-  const { settings, groupId, gatewayId, topics, clock, waitMs, pace, signal } = parts;
+  const { settings, groupId, gatewayId, topics, clock, waitMs, pace, signal, intake } = parts;
   if (signal.aborted) return;
   let heardMs = clock.monoMs();
   let isIn = false;
   const over = Promise.withResolvers<never>();
   const watch = clock.every(lookEveryMs, () => {
+    // The group may deal out anew meanwhile, and then hears of us only once there is room.
+    if (intake.held !== null || intake.isFull()) heardMs = clock.monoMs();
     if (clock.monoMs() - heardMs > silentMaxMs)
       over.reject(
         new Error(`the group ${groupId} is silent: does another gateway have the GATEWAY_ID ${gatewayId}?`),

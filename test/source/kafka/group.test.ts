@@ -143,6 +143,37 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     expect(texts).toEqual([...new Set(texts)]);
   });
 
+  test("does not call the group silent that deals out anew while its own intake is held", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions: 2 });
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    const put = (n: number) =>
+      produceByKcat(bootstrap, topic, [{ key: "acme/d1", value: String(n) }], ["-p", String(n % 2)]);
+    const hurried = { ...systemClock, monoMs: () => 6 * systemClock.monoMs() };
+    const [held, other] = [fakeIntake(() => first), fakeIntake(() => second)];
+    const first = openSource(env, new Map(), "one", hurried);
+    const second = openSource(env, new Map(), "two");
+    opened.push(first, second);
+    await first.start(held);
+    await put(1);
+    await until("it reads", () => held.messages.length === 1);
+    held.held = "the disk is full";
+    await put(2);
+    await Bun.sleep(500);
+    await second.start(other);
+    await Bun.sleep(20_000);
+    expect(first.status()).toMatchObject({ connected: true, reconnects: 0 });
+    held.drain();
+    await put(3);
+    await put(4);
+    await until("both go on", () => held.messages.length + other.messages.length === 4, 30_000);
+  });
+
   test("waits as long as the broker says if it is over its quota, by the same connections", async () => {
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap, { partitions: 1 });
