@@ -6,12 +6,15 @@ import { SettingRefused, settingSchema, type SettingStore } from "../admin/setti
 
 const wanted = z.strictObject({
   value: z
-    .union([
-      z.string().max(256),
-      z.number().transform(String),
-      z.boolean().transform((is) => (is ? "1" : "0")),
-      z.null(),
-    ])
+    .union(
+      [
+        z.string().max(256),
+        z.number().transform(String),
+        z.boolean().transform((is) => (is ? "1" : "0")),
+        z.null(),
+      ],
+      "must be a text, a number, true, false or null",
+    )
     .describe("null: use the environment's value again, else the default."),
 });
 

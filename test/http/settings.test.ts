@@ -60,6 +60,14 @@ test.each([
   expect(await fake.registry.settings()).toEqual({});
 });
 
+test.each([[{}], [[1]], [undefined]])("what no value can be is told as what one can: %p", async (value) => {
+  const refused = await ask("PUT", "/admin/settings/MODE", { value });
+  expect(refused).toMatchObject({
+    status: 422,
+    json: { detail: "Body: value: must be a text, a number, true, false or null." },
+  });
+});
+
 test("a row that somebody else made invalid is shown with its mistake, and the last good value stays in force", async () => {
   await fake.registry.setSetting("RATE_LIMIT_RPS", "fast");
   expect(await rowOf("RATE_LIMIT_RPS")).toMatchObject({
