@@ -6,11 +6,11 @@
  * guess.
  */
 import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../core/log/log.ts";
 import { cureOf, giveToOwner } from "../core/file/owner.ts";
-import { isBusy, isDiskFull } from "../core/file/sqlite.ts";
+import { damageIn, isBusy, isDiskFull } from "../core/file/sqlite.ts";
 
 /** Another process has the spool open. */
 export class SpoolInUse extends Error {
@@ -20,6 +20,21 @@ export class SpoolInUse extends Error {
 /** @throws SpoolInUse if another process holds it; another error if the lock file cannot be written */
 export function lockSpool(dataDir: string): () => void {
   const path = join(dataDir, "spool.lock");
+  try {
+    return lockFile(path);
+  } catch (cause) {
+    if (damageIn(cause) === undefined) throw failure(cause, dataDir, path);
+  }
+  // Nothing is ever in it. Removed, it could be another's by now; emptied, it is the same for whoever else starts.
+  try {
+    truncateSync(path);
+    return lockFile(path);
+  } catch (cause) {
+    throw failure(cause, dataDir, path);
+  }
+}
+
+function lockFile(path: string): () => void {
   let db: Database | undefined;
   try {
     const isNew = !existsSync(path);
@@ -27,9 +42,9 @@ export function lockSpool(dataDir: string): () => void {
     if (isNew) giveToOwner(path);
     db.run("PRAGMA busy_timeout = 0");
     db.run("BEGIN EXCLUSIVE");
-  } catch (cause) {
+  } catch (error) {
     db?.close();
-    throw failure(cause, dataDir, path);
+    throw error;
   }
   const held = db;
   return () => held.close();

@@ -41,6 +41,14 @@ test("an invalid name is ignored, and a host name is made valid", () => {
   expect(start("other")).toBe("h-uschen.local");
 });
 
+test("a name that a power cut took is told of, once", () => {
+  const { log, lines } = recordingLog();
+  writeFileSync(join(dir, "gateway-id"), Buffer.alloc(8));
+  for (let starts = 0; starts < 2; starts++) keepGatewayId(dir, "g1", log);
+  expect(lines.map(({ msg }) => msg)).toEqual([expect.stringContaining("is lost: if it was another one")]);
+  expect(readFileSync(join(dir, "gateway-id"), "utf8")).toBe("g1\n");
+});
+
 test("a disk that cannot be written is reported, and is no reason not to start", () => {
   const { log, lines } = recordingLog();
   keepGatewayId(join(dir, "nowhere"), "g1", log);

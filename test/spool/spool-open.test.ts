@@ -60,6 +60,15 @@ describe("epochs", () => {
 });
 
 describe("opening", () => {
+  test("a lock that is no lock any more, as after a fault of the disk, keeps nobody out but whoever is second", () => {
+    const dataDir = kit.dir();
+    writeFileSync(join(dataDir, "spool.lock"), Buffer.alloc(200));
+    kit.spool({ dataDir });
+    expect(() => kit.spool({ dataDir })).toThrow("is in use by another gateway");
+    writeFileSync(join(dataDir, "spool.lock"), "of somebody else".repeat(9));
+    expect(() => kit.spool({ dataDir })).toThrow("is in use by another gateway");
+  });
+
   test("a second time in the same directory fails until the first spool is closed", () => {
     const dataDir = kit.dir();
     const first = kit.spool({ dataDir });
