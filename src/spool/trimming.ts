@@ -20,8 +20,8 @@ const trimGroupsMax = 2_000;
 const settledShareMax = 1 / 8;
 const settledRoomMin = 256 * 1024 * 1024;
 /**
- * At the bound this much more goes than is needed, so that it need not be done again for each group; and no more, for to remove all that a
- * sink had kept that is named no longer would take minutes.
+ * At the bound this much more goes than is needed, so that it need not be done again for each group; and no more, for all that was kept for
+ * a sink that is named no longer is gigabytes, and everything else would wait for it.
  */
 const moreBytes = 65_536;
 

@@ -98,6 +98,27 @@ describe("messages whose device could not be looked up", () => {
     expect(part.spool.first).toBeGreaterThan(5);
   });
 
+  test("hold nothing in the spool if damage has taken all of them", async () => {
+    const first = intake(kit, away());
+    deferring(first, 1, ["a"]);
+    for (let n = 10; n < 14; n++) {
+      first.port.receive(aDeviceMessage(n, "a", {}, true));
+      first.ingest.flush();
+    }
+    const dataDir = kit.dir();
+    cpSync(first.dataDir, dataDir, { recursive: true });
+    const db = new Database(join(dataDir, "spool.db"));
+    db.run("DELETE FROM groups WHERE last = 1");
+    const part = intake(kit, aRegistry(), dataDir, littleRoom.bytesMax);
+    db.close();
+    part.rejudge.start();
+    part.spool.setCursor("sink", settledTo(part.spool.head));
+    await part.clock.pass(5_000);
+    expect(part.spool.first).toBe(5);
+    part.port.receive(aDeviceMessage(20, "a"));
+    expect(part.waiting).toHaveLength(1);
+  });
+
   test("are held in the spool though every sink has passed them", async () => {
     const part = intake(kit, away(), kit.dir(), littleRoom.bytesMax);
     deferring(part, 1);
@@ -129,6 +150,31 @@ describe("messages whose device could not be looked up", () => {
     expect(part.registry.finds).toBeLessThan(10);
     expect(part.decided().get("a")).toEqual(Array.from({ length: 99 }, (_, i) => i + 1));
     expect(part.balanced()).toBe(true);
+  });
+
+  test("are held in the spool while the registry is asked for them, whatever is deferred meanwhile", async () => {
+    const part = intake(kit, { ...away(), findMs: 30_000 }, kit.dir(), littleRoom.bytesMax);
+    deferring(part, 1, ["a"]);
+    deferring(part, 1, ["b"]);
+    await part.clock.pass(35_000);
+    deferring(part, 1, ["stranger"]);
+    part.spool.setCursor("sink", settledTo(part.spool.head));
+    await part.clock.pass(2_000);
+    expect(part.spool.first).toBe(1);
+  });
+
+  test("are looked for from the first of them on, not from where those before were", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1);
+    part.registry.available = true;
+    await part.clock.pass(15_000);
+    part.cached.add("c");
+    for (let n = 10; n < 20; n++) part.port.receive(aDeviceMessage(n, "c"));
+    part.ingest.flush();
+    part.registry.available = false;
+    const holding = spyOn(part.spool, "holdFrom");
+    deferring(part, 1, ["stranger"]);
+    expect(holding.mock.lastCall).toEqual([part.spool.head]);
   });
 
   test("are judged a few at a time if they are large", async () => {
@@ -315,6 +361,14 @@ describe("a spool that is full", () => {
 });
 
 describe("stopping", () => {
+  test("does not wait until the registry would be asked again", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1);
+    await part.clock.pass(60_000);
+    await part.rejudge.stop();
+    expect(part.books.awaiting).toBe(3);
+  });
+
   test("does not wait for a registry that hangs, nor for a spool that cannot be written", async () => {
     const hanging = intake(kit, away());
     deferring(hanging, 1);
@@ -353,6 +407,20 @@ describe("messages without a time of their own, while the host's clock is not se
     await part.clock.pass(1_000);
     expect(timesOf(part)).toEqual([1, 2, 500].map((n) => [1_001_000 + n, 1_001_000 + n]));
     expect(part.balanced()).toBe(true);
+  });
+
+  test("are all found at a start, whether the time is known or not", async () => {
+    const part = intake(kit, aRegistry(["clockless"]));
+    timeless(part, 1);
+    part.cached.add("c");
+    for (let n = 10; n < 10_000; n++) part.port.receive(aDeviceMessage(n, "c"));
+    timeless(part, 2);
+    const second = afterCrash(kit, part);
+    second.state.isTimeKnown = false;
+    second.rejudge.start();
+    await second.clock.pass(1_000);
+    second.port.receive(aDeviceMessage(3, "unknown"));
+    expect([second.books.awaiting, second.waiting.length]).toEqual([2, 1]);
   });
 
   test("survive a restart before the clock is set, and one after it: they then came no later than the start of this run", async () => {
