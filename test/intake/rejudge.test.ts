@@ -62,6 +62,18 @@ describe("messages whose device could not be looked up", () => {
     expect(part.registry.finds).toBe(finds + 1);
   });
 
+  test("are asked for at once if the registry seems to be back, and with pauses again if it is not", async () => {
+    const part = intake(kit, { ...away(), findMs: 1 });
+    deferring(part, 1);
+    await part.clock.pass(60_000);
+    const { finds } = part.registry;
+    part.rejudge.nudge();
+    await part.clock.pass(2);
+    expect(part.registry.finds).toBe(finds + 1);
+    await part.clock.pass(60_000);
+    expect(part.registry.finds - finds).toBeWithin(3, 200);
+  });
+
   test("make their device's later messages wait behind them", async () => {
     const part = intake(kit, away());
     deferring(part, 1, ["a"]);
