@@ -143,6 +143,8 @@ export class Rejudge {
   async #run(): Promise<void> {
     const { clock } = this.#parts;
     for (let attempt = 0; this.#mayRun();) {
+      // Before the try, not after it: who nudges meanwhile says what it did not know yet.
+      if (this.#nudge.signal.aborted) this.#nudge = new AbortController();
       try {
         if (this.#unfound) this.#find(this.#unfound);
         else this.#collect();
@@ -151,7 +153,6 @@ export class Rejudge {
         attempt = 0;
       } catch (error) {
         this.#note(error);
-        if (this.#nudge.signal.aborted) this.#nudge = new AbortController();
         if (this.#stop.signal.aborted) break;
         await sleep(clock, backoffMs(attempt++, backoffBaseMs, backoffMaxMs), this.#nudge.signal);
       }

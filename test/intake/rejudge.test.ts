@@ -74,6 +74,24 @@ describe("messages whose device could not be looked up", () => {
     expect(part.registry.finds - finds).toBeWithin(3, 200);
   });
 
+  test("are retried at once also if the registry is back while a try fails", async () => {
+    const part = intake(kit, away());
+    deferring(part, 1);
+    await part.clock.pass(300_000);
+    const { registry } = part;
+    const { finds } = registry;
+    Object.defineProperty(registry, "available", {
+      get() {
+        const isFirst = registry.finds === finds + 1;
+        if (isFirst) part.rejudge.nudge();
+        return !isFirst;
+      },
+    });
+    while (registry.finds === finds) await part.clock.pass(100);
+    await part.clock.pass(1);
+    expect(part.books.awaiting).toBe(0);
+  });
+
   test("make their device's later messages wait behind them", async () => {
     const part = intake(kit, away());
     deferring(part, 1, ["a"]);
