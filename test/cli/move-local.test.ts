@@ -3,7 +3,7 @@
  * stays.
  */
 import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
@@ -161,6 +161,21 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
       await sql`select sum(cnt)::int as sum, count(distinct txid)::int as n from quarantine_counters_minute`;
     expect(row).toMatchObject({ sum: 12_014 });
     expect(row?.["n"]).toBeGreaterThan(3);
+  });
+
+  test("counts that an older version has moved, all at once and with a note of 1, are not added again", async () => {
+    await move();
+    const file = readdirSync(dataDir).find((name) => name.startsWith("local.db.moved-")) ?? "";
+    renameSync(join(dataDir, file), join(dataDir, "local.db"));
+    await sql`delete from sluice_position where epoch like 'move:%:numbered_counts'`;
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
+    const { id } = local.query<{ id: string }, []>("SELECT id FROM sluice_move").get() ?? { id: "" };
+    local.close();
+    await sql`insert into sluice_position (epoch, gateway_id, seq, delivered, ignored, refused, skipped, updated_at)
+      values (${`move:${id}:quarantine_counters_minute`}, 'move', 1, 0, 0, 0, 0, now())`;
+    await move();
+    const [row] = await sql`select sum(cnt)::int as sum from quarantine_counters_minute`;
+    expect(row?.["sum"]).toBe(14);
   });
 
   test("once the cause that ended a try is fixed, the next try continues, and says again that a row stayed behind", async () => {

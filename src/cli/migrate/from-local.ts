@@ -136,7 +136,9 @@ async function moveRows({ local, db, move, moving, refused, step }: RowsMove): P
   const select = local.query<NumberedRow, [number, number]>(
     `SELECT id, ${columns.join(", ")} FROM ${from} WHERE id > ? ORDER BY id LIMIT ?`,
   );
-  const note = `move:${move}:${table}`;
+  // An older version moved all counts at once, and noted that under the name of their table.
+  if (from !== table && (await noted(db, `move:${move}:${table}`)).seq > 0) return 0;
+  const note = `move:${move}:${from}`;
   const before = await noted(db, note);
   if (before.refused > 0)
     remember(refused, `${table}: rows that PostgreSQL refused in an earlier try: ${before.refused}`);
