@@ -12,9 +12,8 @@
 import { systemClock } from "../../core/clock.ts";
 import { isFor, type Entry } from "../../core/entry.ts";
 import { Outage } from "../../core/outage.ts";
-import { type PositionRow, type Replaced } from "../../core/position.ts";
+import { type PositionRow } from "../../core/position.ts";
 import type { Delivery, Position } from "../../core/sink.ts";
-import { timeText } from "../rows.ts";
 import type { Commit, Part, TablesStore } from "../tables-sink.ts";
 import { arrayText, literal } from "./literals.ts";
 import { send, serverError, type Postgres, type Rows, type Transaction } from "./postgres-client.ts";
@@ -22,6 +21,7 @@ import { reuse } from "./copy.ts";
 import { whenTablesExist } from "./migrate.ts";
 import { isNumberTaken, useUpNumbers } from "./numbering.ts";
 import { rehearse } from "./rehearsal.ts";
+import { claim, refusingKept } from "./replaced-rows.ts";
 import { createSieve, trialsMax } from "./sieve.ts";
 import {
   lock,
@@ -33,7 +33,7 @@ import {
   positionPut,
   positionQuery,
 } from "./postgres-position.ts";
-import { asOutage, isOfStatement, isOfTable, isPassing } from "./postgres-words.ts";
+import { asOutage, isOfStatement, isPassing } from "./postgres-words.ts";
 import { writeByCopy, writeByInsert } from "./write.ts";
 
 export interface PostgresTablesOptions {
@@ -44,8 +44,8 @@ export interface PostgresTablesOptions {
 /** Of a backlog. With 2,000 and 10,000 the gateway's CPU per message differed by less than from run to run. */
 const entriesMax = 5000;
 const batchBytesMax = 8 * 1024 * 1024;
-/** Transactions of one delivery at most: the batch, two that use up numbers, the batch again, the trials, and what they proved by COPY and by INSERT. */
-const transactionsMax = trialsMax + 6;
+/** Transactions of one delivery at most: the batch, two that use up numbers, the batch again, the trials, and what they proved by COPY and by INSERT; and two for rows that stay. */
+const transactionsMax = trialsMax + 8;
 
 /** For so long rows are inserted if COPY was refused and the trial was not; then COPY is tried again, for somebody may have mended the tables. */
 const insertForMs = 3_600_000;
@@ -90,7 +90,7 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
     let answers = true;
     try {
       await tablesExist();
-      return await settle(delivery, refusingKept(commit));
+      return await settle(delivery, refusingKept(db, commit));
     } catch (error) {
       answers = error instanceof Outage || serverError(error) !== undefined;
       throw asOutage(error);
@@ -228,50 +228,4 @@ export function createPostgresTables({ db, gatewayId }: PostgresTablesOptions): 
       return [`PostgreSQL ${server?.version} at ${db.place}`, ...remarks].join("; ");
     },
   };
-}
-
-/** Rows of quarantine_events that stay although they were removed, by their ids: a trigger, a policy or a foreign key keeps them. */
-class RowsKept extends Error {
-  readonly ids: ReadonlySet<number>;
-  constructor(ids: readonly number[], why: string) {
-    super(`quarantine_events keeps the row that this takes the place of: ${why}`);
-    this.ids = new Set(ids);
-  }
-}
-
-/** Who would take the place of a row that stays is refused: to store him beside it would be to store him again at the next replay. */
-const refusingKept =
-  (commit: Commit): Commit =>
-  async (entries, refusals) => {
-    try {
-      return await commit(entries, refusals);
-    } catch (error) {
-      const kept = error instanceof Error && error.cause;
-      if (!(kept instanceof RowsKept)) throw error;
-      const whys = entries
-        .filter(({ returned }) => kept.ids.has(returned?.quarantineId ?? 0))
-        .map(({ seq }) => [seq, kept.message] as const);
-      return commit(entries, new Map([...refusals, ...whys]));
-    }
-  };
-
-/** Removes the rows that entries replace. @returns the ids of those that were there */
-async function claim(tx: Transaction, claims: readonly Replaced[]): Promise<number[]> {
-  if (claims.length === 0) return [];
-  const ids = claims.map((c) => c.id);
-  const times = claims.map((c) => timeText(c.receivedMs, 0));
-  const replaced = `unnest(${literal(arrayText(ids))}::bigint[], ${literal(arrayText(times))}::timestamptz[]) as r (id, received)
-    where q.id = r.id and date_trunc('milliseconds', q.ingested_at) = r.received`;
-  const statements = [
-    `delete from quarantine_events as q using ${replaced} returning q.id`,
-    `select q.id from quarantine_events as q, ${replaced}`,
-  ];
-  const results = await tx.unsafe<{ id: string }[][]>(statements.join(";\n")).catch((error: unknown) => {
-    const { code = "", message = "" } = serverError(error) ?? {};
-    if (!isOfStatement(error) || isPassing(code) || isOfTable(code)) throw error;
-    throw new RowsKept(ids, `${message} (${code})`);
-  });
-  const [gone = [], left = []] = results.map((rows) => rows.map(({ id }) => Number(id)));
-  if (left.length > 0) throw new RowsKept(left, "a trigger or a policy for delete is in the way");
-  return gone;
 }

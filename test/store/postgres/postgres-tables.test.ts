@@ -134,6 +134,41 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     },
   );
 
+  const replays = (...seqs: number[]) =>
+    seqs.map((seq) => {
+      const { receivedMs } = event(seq);
+      return event(seq + 10, { receivedMs, returned: { target: null, quarantineId: seq } });
+    });
+
+  test.each([
+    ["raises", "raise 'nothing leaves this table'", "nothing leaves this table (P0001)"],
+    ["keeps it in silence", "return null", "a trigger or a policy for delete is in the way"],
+  ])(
+    "of many that are replayed only those are dead letters whose rows stay, where a foreign key and a trigger that %s keep one each",
+    async (_, does, why) => {
+      await sink.deliver(delivery([reject(1), reject(2), reject(3), reject(4)]));
+      await admin.unsafe(`create table cases (reject bigint references quarantine_events); insert into cases values (2);
+      create function keep() returns trigger language plpgsql as $$ begin ${does}; end $$;
+      create trigger keep before delete on quarantine_events for each row when (old.id = 3) execute function keep()`);
+      const replay = delivery(replays(1, 2, 3, 4), { before: { ...noTotals, delivered: 4 } });
+      expect(await tried(replay)).toEqual({ delivered: 2, ignored: 0, refused: 2 });
+      expect([...replay.refused.keys()]).toEqual([12, 13]);
+      expect(replay.refused.get(12)).toContain("foreign key");
+      expect(replay.refused.get(13)).toEndWith(why);
+      expect(await storedSeqs()).toEqual([11, 14]);
+    },
+  );
+
+  test("rows that go one by one but not together keep nothing waiting: their messages are dead letters", async () => {
+    await sink.deliver(delivery([reject(1), reject(2)]));
+    await admin.unsafe(`create function few() returns trigger language plpgsql as $$ begin
+        if (select count(*) from gone) > 1 then raise 'one at a time'; end if; return null; end $$;
+      create trigger few after delete on quarantine_events referencing old table as gone for each statement execute function few()`);
+    const replay = delivery(replays(1, 2), { before: { ...noTotals, delivered: 2 } });
+    expect(await tried(replay)).toEqual({ delivered: 0, ignored: 0, refused: 2 });
+    expect(replay.refused.get(11)).toEndWith("one at a time (P0001)");
+  });
+
   test("a column that is gone from the position is an error: it was read as a position beyond all that waits, which counted as stored", async () => {
     await sink.deliver(delivery([event(1)]));
     await admin.unsafe("alter table sluice_position rename seq to number");
