@@ -54,7 +54,10 @@ export function createForms(): Forms {
       if (line !== null || text === null || raw !== null || event.detail !== null) return;
       if (address?.isKept !== true || !address.isOfTopic || candidate.isJudged) return;
       if (address.formless++ % learnEvery !== 0) return;
-      const number = shelf.last.find((one) => isOf(one, event, text, address)) ?? shelf.learn(text);
+      // By a form that is ASCII a text is read as Latin-1, and one with other characters would never fit.
+      const isAscii = Buffer.byteLength(text) === text.length;
+      const isLike = (one: number) => shelf.at(one)?.isAscii === isAscii && isOf(one, event, text, address);
+      const number = shelf.last.find(isLike) ?? shelf.learn(text);
       if (number === undefined || !isOf(number, event, text, address)) return;
       address.form = number;
       address.formSite = event.siteId;

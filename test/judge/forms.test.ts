@@ -244,6 +244,18 @@ describe("learning", () => {
     expect(addressOf(other).form).toBe(first);
   });
 
+  test("a device whose site is not ASCII takes no form that is", () => {
+    const it = taught(textOf({}));
+    const { form } = addressOf();
+    const other = "tenant/acme/device/dev-0003/telemetry";
+    it.device = aDevice({ deviceId: "dev-0003", siteId: "Köln" });
+    const say = (seq: number) =>
+      entryOf(it.judge.judge(aMessage(textOf({ site_id: "Köln", seq }), { topic: other })));
+    say(1);
+    expect(addressOf(other).form).not.toBe(form);
+    expect(say(2).form).toBe(addressOf(other).form);
+  });
+
   test("of the first message of a device that had to be looked up", () => {
     const it = taught(textOf({}));
     const { form } = addressOf();
