@@ -77,9 +77,13 @@ export class Rejudge {
     ingest.deferAll(true);
   }
 
-  /** Finds what an earlier run left, and judges it; then goes on by itself. */
+  /**
+   * Finds what an earlier run left, and judges it; then goes on by itself.
+   * @throws if the spool is damaged within the first stretch: who sees that at once does not begin
+   */
   start(): void {
     this.#begunMs = this.#parts.clock.wallMs();
+    if (this.#unfound) this.#find(this.#unfound);
     this.#go();
   }
 
@@ -160,37 +164,39 @@ export class Rejudge {
     this.#running = undefined;
   }
 
-  /** Fills the batch from the spool, as far as one stretch of it goes and up to the first that is not `wanted`. */
-  #collect(wanted: (entry: Deferred) => boolean = () => true): void {
+  /**
+   * Fills the batch from the spool, as far as one stretch of it goes and up to the first that is not `wanted`.
+   * @returns whether only the stretch ended it
+   */
+  #collect(wanted: (entry: Deferred) => boolean = () => true): boolean {
     const { spool } = this.#parts;
     const until = Math.min(spool.head, this.#from + stretchEntries);
     let bytes = this.#batch.reduce((sum, entry) => sum + payloadBytes(entry), 0);
-    while (
-      this.#from <= until &&
-      this.#batch.length < Math.min(batchMax, this.#left) &&
-      bytes < rejudgedBytesMax
-    ) {
+    const hasRoom = () => this.#batch.length < Math.min(batchMax, this.#left) && bytes < rejudgedBytesMax;
+    while (this.#from <= until && hasRoom()) {
       const entries = spool.read(this.#from);
       for (const entry of deferredOf(entries)) {
         this.#from = entry.seq;
-        if (!wanted(entry)) return;
+        if (!wanted(entry)) return false;
         this.#batch.push(entry);
         bytes += payloadBytes(entry);
       }
       this.#from = (entries.at(-1)?.seq ?? spool.head) + 1;
     }
+    return this.#from <= spool.head && hasRoom();
   }
 
   async #judgeBatch(): Promise<void> {
-    const { registry, judge, ingest } = this.#parts;
+    const { registry, judge, ingest, clock } = this.#parts;
     const batch = this.#batch;
     const asked = new Set(batch.map(keyOf));
     const devices = await unlessStopped(this.#stop.signal, findByDevice(registry, batch));
     const answerTo = (entry: Deferred) => devices.get(keyOf(entry)) ?? null;
-    // Of a device that sends more often than the registry answers more came meanwhile: unless that is judged too, its next one has to wait
-    // behind it, and so on for ever.
-    ingest.flush();
-    this.#collect((entry) => asked.has(keyOf(entry)));
+    // Of a device that sends more often than the registry answers more came meanwhile: unless that is judged too, by an answer that is a little
+    // older, its next one has to wait behind it, and so on for ever.
+    const wanted = (entry: Deferred) => asked.has(keyOf(entry));
+    for (ingest.flush(); this.#collect(wanted) && !this.#stop.signal.aborted; ingest.flush())
+      await sleep(clock, breathMs, this.#stop.signal);
     const judged = batch.map((entry) => judge.rejudge(this.#timed(entry), answerTo(entry)));
     this.#trouble.forget();
     const durable = new Promise<void>((resolve) =>
@@ -215,11 +221,13 @@ export class Rejudge {
 
   #note(error: unknown): void {
     const why = explain(error);
-    if (!this.#stop.signal.aborted && this.#trouble.isNew(why))
-      this.#parts.log.warn(
-        { error: why, waiting: this.#left },
-        "messages wait on the disk to be judged; trying again",
-      );
+    if (this.#stop.signal.aborted || !this.#trouble.isNew(why)) return;
+    // Damage, until it is repaired: any device may have some there, and whoever must be looked up waits.
+    const level = this.#unfound ? "error" : "warn";
+    this.#parts.log[level](
+      { error: why, waiting: this.#left },
+      "messages wait on the disk to be judged; trying again",
+    );
   }
 }
 

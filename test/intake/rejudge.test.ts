@@ -182,6 +182,22 @@ describe("messages whose device could not be looked up", () => {
     expect(part.balanced()).toBe(true);
   });
 
+  test("are all judged although their device sends meanwhile, behind thousands of others' messages", async () => {
+    const part = intake(kit, { ...away(), findMs: 50 });
+    deferring(part, 1, ["a"]);
+    part.registry.available = true;
+    part.cached.add("c");
+    for (let n = 2; n < 12; n++) {
+      for (let other = 1; other <= 3_000; other++) part.port.receive(aDeviceMessage(n * 3_000 + other, "c"));
+      part.port.receive(aDeviceMessage(n, "a"));
+      part.answer();
+      await part.clock.pass(20);
+    }
+    expect(part.books.awaiting).toBe(0);
+    part.ingest.flush();
+    expect(part.decided().get("a")).toEqual(Array.from({ length: 11 }, (_, i) => i + 1));
+  });
+
   test("are held in the spool while the registry is asked for them, whatever is deferred meanwhile", async () => {
     const part = intake(kit, { ...away(), findMs: 30_000 }, kit.dir(), littleRoom.bytesMax);
     deferring(part, 1, ["a"]);
@@ -319,7 +335,7 @@ describe("a restart", () => {
     part.registry.available = true;
     part.rejudge.start();
     const read = reading.mock.results.reduce((sum, { value }) => sum + (value as Entry[]).length, 0);
-    expect(read).toBeWithin(4_000, 6_000);
+    expect(read).toBeWithin(4_000, 10_000);
     part.port.receive(aDeviceMessage(2, "b"));
     part.port.receive(aDeviceMessage(1, "new"));
     part.ingest.flush();
