@@ -8,11 +8,11 @@ export const loginPath = "/login";
 /** A proxy may have put the page below a path of its own. */
 export const fromHere = (path: string): string => `.${path}`;
 
-/** The gateway wants a login. */
-export class LoginNeeded extends Error {}
+/** The gateway's answer is that it does not do what it was asked. */
+class Refused extends Error {}
 
-/** Nothing came back: it is away, or still at work on what it was asked. */
-class NoAnswer extends Error {}
+/** The gateway wants a login. */
+export class LoginNeeded extends Refused {}
 
 /** A button that does nothing for longer is taken for broken. */
 const answerMs = 60_000;
@@ -27,12 +27,12 @@ export async function request<T>(method: string, path: string, body?: unknown): 
     }),
   }).catch(() => {
     // Every browser has words of its own for it, and none of them names the gateway.
-    throw new NoAnswer("the gateway does not answer");
+    throw new Error("the gateway does not answer");
   });
   const answer = (await response.json().catch(() => ({}))) as { detail?: string };
   if (response.ok) return answer as T;
   if (response.status === 401 && path !== loginPath) throw loginNeeded(method);
-  throw new Error(answer.detail ?? `the gateway answers ${response.status}`);
+  throw new Refused(answer.detail ?? `the gateway answers ${response.status}`);
 }
 
 export function loginNeeded(method: string): LoginNeeded {
@@ -73,6 +73,7 @@ export function useLive(): LiveState {
       source = new EventSource(fromHere("/live"));
       source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
         const now = performance.now();
+        if (now - (last?.atMs ?? now) > staleMs) backMs = now;
         const stats = JSON.parse(data) as Stats;
         last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
         setLive(last);
@@ -106,6 +107,8 @@ export function useLive(): LiveState {
 }
 
 const staleMs = 3_500;
+/** When the gateway was heard again after it had been away. */
+let backMs = Number.NEGATIVE_INFINITY;
 /** A stream that tells nothing for so long is opened anew. */
 const muteMs = 5_000;
 
@@ -190,22 +193,6 @@ export interface Asked<T> {
   readonly isCurrent: boolean;
 }
 
-interface Times {
-  readonly atMs: number;
-  readonly tookMs: number;
-  readonly key: string;
-}
-
-/** After a logout nothing stays on the screen that wants a login. What the gateway refuses was a wait for the registry, say, and no work. */
-function failed<T>(before: T | undefined, error: unknown, times: Times) {
-  return {
-    ...times,
-    answer: error instanceof LoginNeeded ? undefined : before,
-    error,
-    tookMs: error instanceof NoAnswer ? times.tookMs : 0,
-  };
-}
-
 /** Asked once, and again at each change of `again`, at login and logout. @param path undefined: not yet */
 export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
   const key = JSON.stringify([path, again]);
@@ -217,17 +204,27 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
     key: "",
   });
   const session = useSession();
+  const loaded = useRef({ session, isAnswered: false });
   useEffect(() => {
     if (path === undefined) return undefined;
     let isGone = false;
+    const { current: before } = loaded;
     const load = async () => {
       const begunMs = performance.now();
       const times = () => ({ atMs: performance.now(), tookMs: performance.now() - begunMs, key });
       try {
         const answer = await request<T>("GET", path);
-        if (!isGone) setState({ answer, error: undefined, ...times() });
+        if (isGone) return;
+        loaded.current = { session, isAnswered: true };
+        setState({ answer, error: undefined, ...times() });
       } catch (error) {
-        if (!isGone) setState((old) => failed(old.answer, error, times()));
+        if (isGone) return;
+        const isOut = error instanceof LoginNeeded;
+        // Whoever finds the session ended tells the others; who was told to ask again knows it from them.
+        if (isOut && before?.isAnswered === true && before.session === session) announceSession();
+        loaded.current = { session, isAnswered: !isOut && before?.isAnswered === true };
+        // After it nothing stays on the screen that wants a login.
+        setState(({ answer }) => ({ answer: isOut ? undefined : answer, error, ...times() }));
       }
     };
     void load();
@@ -240,15 +237,18 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
 
 /** The page may cost a hundredth of a core: what takes long is asked for again after a hundred times as long as its answer took. */
 const restPerAnswer = 100;
+/** What it was asked before it was away was no work of its. */
 const isRested = ({ atMs, tookMs }: { atMs: number; tookMs: number }) =>
-  performance.now() - atMs >= tookMs * restPerAnswer;
+  atMs - tookMs < backMs || performance.now() - atMs >= tookMs * restPerAnswer;
 
 /** As `useAnswer`, and again every so often, for others change it too. @param may absent: always */
 export function useFreshAnswer<T>(path: string, again: unknown, may?: () => boolean): Asked<T> {
-  const last = useRef({ atMs: 0, tookMs: 0, isCurrent: false });
+  const last = useRef({ error: undefined as unknown, atMs: 0, tookMs: 0, isCurrent: false });
   const ticks = useTick(freshEveryMs, () => {
     const { current } = last;
-    if (current === null || !current.isCurrent || !isRested(current) || may?.() === false) return false;
+    if (current === null || !current.isCurrent || may?.() === false) return false;
+    // What is refused was a wait for the registry, say, and no work.
+    if (!(current.error instanceof Refused) && !isRested(current)) return false;
     last.current = { ...current, isCurrent: false };
     return true;
   });

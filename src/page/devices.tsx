@@ -1,5 +1,6 @@
 /** The devices: found by a part of their id, added with a token that is shown once, given a new one, revoked, let in again, imported. */
 import { useState } from "hono/jsx/dom";
+import { useEffect } from "./effect.ts";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
@@ -15,6 +16,12 @@ interface Made extends Device {
   readonly token?: string;
 }
 
+/** Where the pages begin that were gone through: behind these devices, of those that the part of an id finds. */
+interface Pages {
+  readonly match: string;
+  readonly after: readonly string[];
+}
+
 const pageSize = 50;
 const nameOf = ({ tenant_id: tenant, device_id: device }: Device) => `${tenant}/${device}`;
 const pathOf = (device: Device) =>
@@ -23,7 +30,9 @@ const pathOf = (device: Device) =>
 export function Devices({ follow }: { follow: (device: string) => void }) {
   const [typed, setTyped] = useState("");
   const match = useSettled(typed);
-  const [after, setAfter] = useState<readonly string[]>([]);
+  const [pages, setPages] = useState<Pages>({ match, after: [] });
+  const after = pages.match === match ? pages.after : [];
+  const setAfter = (ids: readonly string[]) => setPages({ match, after: ids });
   const [made, setMade] = useState<Made | undefined>(undefined);
   const { said, count, act } = useActs();
   const query = new URLSearchParams({
@@ -38,6 +47,10 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     count,
     isFree,
   );
+  const isOut = error instanceof LoginNeeded;
+  useEffect(() => {
+    if (isOut) setMade(undefined);
+  }, [isOut]);
   const change = (device: Device, verb: Change) =>
     act(async () => {
       await request("POST", `${pathOf(device)}/${verb}`);
@@ -58,10 +71,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
           <input
             type="search"
             value={typed}
-            onInput={({ target }: Event) => {
-              setAfter([]);
-              setTyped((target as HTMLInputElement).value);
-            }}
+            onInput={({ target }: Event) => setTyped((target as HTMLInputElement).value)}
           />
         </label>
       </form>
@@ -74,7 +84,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
         }
       />
       <Import act={act} />
-      {made?.token === undefined || error instanceof LoginNeeded ? (
+      {made?.token === undefined ? (
         ""
       ) : (
         <Token device={shown(nameOf(made))} token={made.token} done={() => setMade(undefined)} />

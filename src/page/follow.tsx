@@ -79,7 +79,9 @@ export function Follow({ device, setDevice, isAway }: FollowProps) {
           ? ""
           : isOpen
             ? `Waiting for what ${shown(device)} says.`
-            : "The stream is not open: log in above, or press Follow again."}
+            : isAway
+              ? "The gateway does not answer."
+              : "The stream is not open: log in above, or press Follow again."}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
       <Table columns={["Received", "Verdict", "On disk", "In the sinks", "Message"]}>
