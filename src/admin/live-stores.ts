@@ -109,7 +109,7 @@ function textOf(value: Policy[keyof Policy]): string {
 async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promise<T> {
   try {
     const answer = await work;
-    // The local store answers at once: without this turn of all others an import of 100,000 devices kept the thread to its end.
+    // The local store answers at once: unless all else gets its turn here, an import of 100,000 devices holds the thread to its end.
     await setImmediate();
     return answer;
   } catch (cause) {

@@ -163,7 +163,7 @@ const losses: readonly Loss[] = [
   {
     field: "session_lost_at",
     text: (source) => `The broker of source ${source} says that it lost our session`,
-    detail: () => "what it kept for this gateway and had not delivered does not come",
+    detail: () => "what it kept for this gateway and had not delivered will not come",
     remedy:
       "Let it keep sessions over its own restart (Mosquitto: persistence true), and for longer than the gateway is away.",
   },

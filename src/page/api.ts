@@ -221,8 +221,8 @@ export function useAnswer<T>(path: string | undefined, again: unknown): Asked<T>
         if (isGone) return;
         const isOut = error instanceof LoginNeeded;
         // Whoever finds the session ended tells the others; who was told to ask again knows it from them.
-        if (isOut && before?.isAnswered === true && before.session === session) announceSession();
-        loaded.current = { session, isAnswered: !isOut && before?.isAnswered === true };
+        if (isOut && before?.isAnswered && before.session === session) announceSession();
+        loaded.current = { session, isAnswered: !isOut && (before?.isAnswered ?? false) };
         // After it nothing stays on the screen that wants a login.
         setState(({ answer }) => ({ answer: isOut ? undefined : answer, error, ...times() }));
       }
@@ -243,7 +243,7 @@ const isRested = ({ atMs, tookMs }: { atMs: number; tookMs: number }) =>
 
 /** As `useAnswer`, and again every so often, for others change it too. @param may absent: always */
 export function useFreshAnswer<T>(path: string, again: unknown, may?: () => boolean): Asked<T> {
-  const last = useRef({ error: undefined as unknown, atMs: 0, tookMs: 0, isCurrent: false });
+  const last = useRef<Omit<Asked<T>, "answer">>({ error: undefined, atMs: 0, tookMs: 0, isCurrent: false });
   const ticks = useTick(freshEveryMs, () => {
     const { current } = last;
     if (current === null || !current.isCurrent || may?.() === false) return false;

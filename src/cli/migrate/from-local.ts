@@ -61,7 +61,7 @@ const counts: MovedTable = {
   nameOf: ({ bucket_minute: minute, tenant_id: tenant, reason }) => `${minute} ${tenant} ${reason}`,
 };
 
-/** In the order of their key, and so with the same numbers in every try. */
+/** In the order of their key, and so with the same numbers in every try, unless somebody runs the gateway with the local store in between. */
 function numberCounts(local: Database): void {
   const names = countColumns.join(", ");
   // A container may have no place for files besides DATA_DIR.
@@ -74,7 +74,7 @@ function numberCounts(local: Database): void {
 }
 
 /**
- * @param progress called with how many rows of events have moved
+ * @param progress called with how many rows of events and counts have moved
  * @throws if a gateway has the spool, there is no local store, or PostgreSQL is away; the next run continues the move
  */
 export async function moveLocal(

@@ -88,8 +88,8 @@ interface Output {
 }
 
 /**
- * Writes text to standard output, or to a new file, which is made once the spool could be read, and beside: under its name it is whole, whatever
- * ends this process.
+ * Writes text to standard output, or to FILE.part, which is made only once the spool could be read, and gets the name FILE once it is whole:
+ * whatever ends this process, a FILE that is there is whole.
  */
 function openOutput(context: Context, path: string | undefined): Output {
   if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
