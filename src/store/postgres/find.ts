@@ -19,6 +19,7 @@ const columns = `r.tenant_id::text, r.device_id::text, coalesce(r.site_id::text,
   to_jsonb(r) ->> 'previous_token_hash' as previous_token_hash,
   (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_token_until_ms`;
 
+const encodingQuery = "select current_setting('server_encoding') as name";
 /** Encodings in which a query may hold any text: UTF8 itself, and SQL_ASCII, which converts nothing. */
 const anyText = new Set(["UTF8", "SQL_ASCII"]);
 // oxlint-disable-next-line no-control-regex -- ASCII, whole
@@ -34,10 +35,7 @@ export function createFind({
   let encoding: string | undefined;
 
   async function query(ids: readonly DeviceId[]): Promise<DeviceAuth[]> {
-    encoding ??= await db.query("asking for the encoding", async (sql) => {
-      const [row] = await sql<{ name: string }[]>`select current_setting('server_encoding') as name`;
-      return row?.name ?? "";
-    });
+    encoding ??= (await db.ask<{ name: string }>("asking for the encoding", encodingQuery))[0]?.name ?? "";
     const possible = ids.filter((id) => !`${id.tenantId}${id.deviceId}`.includes("\0"));
     const isPlain = (id: DeviceId) => anyText.has(encoding ?? "") || ascii.test(id.tenantId + id.deviceId);
     const odd = possible.filter((id) => !isPlain(id));

@@ -29,10 +29,9 @@ const vital = ["device_registry", "sluice_position"];
  * @returns what was done; usually nothing
  */
 export async function createMissing(db: Postgres, needed: readonly string[] = vital): Promise<string[]> {
-  const missing = await db.query("looking for the tables", async (sql) => {
-    await mustBeNewEnough(sql);
-    return missingIn(sql);
-  });
+  // By `ask`, which awaits no turn behind what people read: batches and look-ups wait for this.
+  mustBeNewEnough(await db.ask<Version>("asking for its version", versionQuery));
+  const missing = namesOf(await db.ask<Missing>("looking for the tables", missingTables));
   if (missing.length === 0) return [];
   const gone = goneOf(db, missing);
   mustNotBeGone(
@@ -93,7 +92,7 @@ export function whenTablesExist(db: Postgres, needed: readonly string[]): () => 
 /** What a start of a gateway or `migrate` would find. Changes nothing. */
 export async function inspectPostgres(db: Postgres): Promise<Inspection> {
   const found = await db.query("looking for the tables", async (sql) => {
-    await mustBeNewEnough(sql);
+    mustBeNewEnough(await sql.unsafe<Version[]>(versionQuery));
     const missing = await missingIn(sql);
     const indexed = await sql<{ attname: string }[]>`${sql.unsafe(indexedColumns)}`;
     const [row] = await sql<{ may_create: boolean | null; untold: string | null; misses: boolean }[]>`
@@ -121,7 +120,7 @@ async function change(
 ): Promise<string[]> {
   try {
     return await db.transaction(what, async (tx) => {
-      await mustBeNewEnough(tx);
+      mustBeNewEnough(await tx.unsafe<Version[]>(versionQuery));
       await oneAtATime(tx);
       return work(tx);
     });
@@ -139,17 +138,22 @@ const missingTables = `select name as missing from (values ${Object.keys(tables)
   .map((name) => `('${name}')`)
   .join(", ")}) as t(name)
   where not exists (select 1 from pg_class where relname = name and pg_table_is_visible(oid))`;
+type Missing = { readonly missing: string };
+const namesOf = (rows: readonly Missing[]) => rows.map(({ missing }) => missing);
 
 /** The first with hashtextextended and with triggers that `execute function`. */
 const majorMin = 11;
 
+type Version = { readonly version: string; readonly major: number };
+const versionQuery = `select current_setting('server_version') as version,
+  current_setting('server_version_num')::int / 10000 as major`;
+
 /** @throws if the server is too old, of which it would only name what it lacks */
-async function mustBeNewEnough(sql: Transaction): Promise<void> {
-  const [server] = await sql<{ version: string; major: number }[]>`
-    select current_setting('server_version') as version,
-      current_setting('server_version_num')::int / 10000 as major`;
+function mustBeNewEnough([server]: readonly Version[]): void {
   if (server !== undefined && server.major < majorMin)
-    throw new Error(`its version is ${server.version}: Sluice needs PostgreSQL ${majorMin} or later`);
+    throw new Error(
+      `the server's version is ${server.version}: Sluice needs PostgreSQL ${majorMin} or later`,
+    );
 }
 
 async function oneAtATime(tx: Transaction): Promise<void> {
@@ -165,8 +169,7 @@ export async function createTables(tx: Transaction): Promise<void> {
 }
 
 async function missingIn(sql: Pick<Transaction, "unsafe">): Promise<string[]> {
-  const rows = await sql.unsafe<{ missing: string }[]>(missingTables);
-  return rows.map(({ missing }) => missing);
+  return namesOf(await sql.unsafe<Missing[]>(missingTables));
 }
 
 async function createMissingTables(tx: Transaction): Promise<string[]> {
