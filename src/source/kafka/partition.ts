@@ -34,7 +34,6 @@ export class Partition {
   #empty = 0;
   #queue: Given[] = [];
   #head = 0;
-  #durable: number;
   #waiting: { readonly offset: number; readonly done: () => void }[] = [];
 
   constructor(topic: Topic, index: number, next: number) {
@@ -43,7 +42,6 @@ export class Partition {
     this.markKey = markKeyOf(topic, index);
     this.seed = Bun.hash.crc32(this.markKey);
     this.next = next;
-    this.#durable = next;
   }
 
   /** Where the mark is that is given back at a start, and who wrote the record before it. */
@@ -67,7 +65,7 @@ export class Partition {
 
   /** All before this offset is durable. */
   get durable(): number {
-    return this.#head === this.#queue.length ? this.next : this.#durable;
+    return this.#queue[this.#head]?.offset ?? this.next;
   }
 
   /** @throws if its broker has given nothing for long though more follows: it takes a damaged length for the log's end */
@@ -113,10 +111,7 @@ export class Partition {
 
   noteDurable(message: Given): void {
     message.isDurable = true;
-    for (let first = this.#queue[this.#head]; first?.isDurable; first = this.#queue[this.#head]) {
-      this.#durable = first.offset + 1;
-      this.#head++;
-    }
+    while (this.#queue[this.#head]?.isDurable) this.#head++;
     if (this.#waiting.length > 0) this.#notify();
     if (this.#head < compactAt) return;
     this.#queue = this.#queue.slice(this.#head);
@@ -140,9 +135,16 @@ export class Partition {
   /** From what is durable: the rest comes again. */
   rewind(): void {
     this.next = this.durable;
-    this.#durable = this.next;
     this.#queue = [];
     this.#head = 0;
+  }
+
+  /** Also back, in a log that lost its end: what was given of that end says nothing of what has its offsets now. */
+  goOnAt({ offset, epoch }: Place): void {
+    this.#queue = this.#queue.slice(this.#head).filter((each) => each.offset < offset);
+    this.#head = 0;
+    this.next = offset;
+    this.epoch = epoch;
   }
 }
 

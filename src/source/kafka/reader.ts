@@ -179,7 +179,7 @@ async function reposition(node: number, partition: Partition, { wire, lost }: Re
   const { topic, index, next } = partition;
   const first = await wire.logEnd(node, topic.name, index, "earliest");
   const end = await wire.logEnd(node, topic.name, index, "latest");
-  Object.assign(partition, { next: next < first ? first : Math.min(next, end), epoch: unknownEpoch });
+  partition.goOnAt({ offset: next < first ? first : Math.min(next, end), epoch: unknownEpoch });
   lost(partition, next, partition.next);
 }
 
@@ -190,6 +190,6 @@ export function goBack(
   { lost }: Pick<ReaderParts, "lost">,
 ): void {
   const { next } = partition;
-  Object.assign(partition, { next: Math.min(next, offset), epoch });
+  partition.goOnAt({ offset: Math.min(next, offset), epoch });
   if (offset < next) lost(partition, next, offset);
 }
