@@ -4,9 +4,9 @@
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Log } from "../../core/log/log.ts";
-import { code } from "../../kafka/error.ts";
+import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
 import type { FetchWatch } from "../../kafka/group-fetch.ts";
-import type { Topic, Wire } from "../../kafka/requests.ts";
+import type { Fetched, Topic, Wire } from "../../kafka/requests.ts";
 import { epochKeyOf, markKeyOf, Partition, unknownEpoch } from "./partition.ts";
 import { goBack, noteTrouble } from "./reader.ts";
 import { readableTopics } from "./topics.ts";
@@ -25,7 +25,7 @@ interface Parts {
 export interface GroupPartitions extends FetchWatch {
   /** Known from before, or new at this offset. */
   partitionOf(topic: string, index: number, first: number): Partition;
-  /** The group says to read from here, and more was read: whatever is new since then is not passed over. */
+  /** The group says to read from here, and more was read: whatever is new since then is not passed over. @throws if it does not show */
   comesAgain(topic: string, index: number, offset: number): Promise<void>;
   /** They may be another gateway's now. */
   forget(): void;
@@ -95,10 +95,31 @@ export async function groupPartitions(parts: Parts): Promise<GroupPartitions> {
         const { next, epoch } = partition;
         if (next <= offset) return;
         const wanted = [{ topic: name, topicId, partition: index, offset: next, epoch }];
-        const answers = await at.fetch(leaders[index] ?? -1, { wanted, waitMs: 1, bytesMax: 1 });
-        for (const { errorCode, sameUpTo } of answers)
-          if (errorCode === code.offsetOutOfRange) goBack(partition, { offset, epoch: unknownEpoch }, parts);
-          else if (sameUpTo !== undefined) goBack(partition, sameUpTo, parts);
+        const { errorCode, sameUpTo } = await firstOf(name, index, () =>
+          at.fetch(leaders[index] ?? -1, { wanted, waitMs: 1, bytesMax: 1 }),
+        );
+        if (errorCode === code.offsetOutOfRange) goBack(partition, { offset, epoch: unknownEpoch }, parts);
+        else if (sameUpTo !== undefined) goBack(partition, sameUpTo, parts);
+        // What is damaged there lies in the log as it was read.
+        else if (errorCode !== 0 && !isOfPartition(errorCode))
+          throw new KafkaError(errorCode, unsureWords(name, index), { topic: name });
       }),
   };
 }
+
+/** A broker over whose quota we are answers with nothing, and the wire has waited by then as long as it said. */
+async function firstOf(
+  name: string,
+  index: number,
+  fetch: () => Promise<readonly Fetched[]>,
+): Promise<Fetched> {
+  for (let asked = 0; asked < asksMax; asked++) {
+    const [answer] = await fetch();
+    if (answer !== undefined) return answer;
+  }
+  throw new Error(`${unsureWords(name, index)}: Kafka answers with nothing`);
+}
+
+const asksMax = 10;
+const unsureWords = (name: string, index: number) =>
+  `it cannot be seen whether partition ${index} of ${name} lost what was read already`;
