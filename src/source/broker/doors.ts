@@ -37,6 +37,8 @@ export interface Doors {
   has(socket: Socket): boolean;
   /** Connections that are there. */
   count(): number;
+  /** Connections that there was no room for, or that ended no TLS handshake in time; since the start. */
+  turnedAway(): number;
   sockets(): Iterable<Socket>;
   close(): void;
 }
@@ -89,6 +91,7 @@ export function createBrokerDoors({
   );
   const strangersMax = Math.max(8, Math.floor(max * strangersShare));
   let unfinished = 0;
+  let turnedAway = 0;
   let timer: Timer | undefined;
 
   function enter(socket: Socket): boolean {
@@ -98,6 +101,7 @@ export function createBrokerDoors({
     // An error of a connection that nobody listens to would end the process.
     socket.on("error", () => {});
     if (why !== undefined) {
+      turnedAway += 1;
       warn({ remote: address }, `connection refused: ${why}`);
       socket.destroy();
       return false;
@@ -192,8 +196,10 @@ export function createBrokerDoors({
       if (visitor.unfinishedSinceMs !== undefined && socket.readableLength > 0)
         visitor.unfinishedSinceMs = nowMs;
       const { isIn, sinceMs, unfinishedSinceMs } = visitor;
-      if (!isIn && nowMs - sinceMs > connectMs) end(socket, visitor, whyNotIn(visitor));
-      else if (unfinishedSinceMs !== undefined && nowMs - unfinishedSinceMs > packetMs)
+      if (!isIn && nowMs - sinceMs > connectMs) {
+        if (visitor.watch === undefined) turnedAway += 1;
+        end(socket, visitor, whyNotIn(visitor));
+      } else if (unfinishedSinceMs !== undefined && nowMs - unfinishedSinceMs > packetMs)
         endUnlessItComes(socket, visitor);
     }
   }
@@ -223,6 +229,7 @@ export function createBrokerDoors({
     },
     has: (socket) => visitors.has(socket),
     count: () => visitors.size,
+    turnedAway: () => turnedAway,
     sockets: () => visitors.keys(),
     close: () => timer?.cancel(),
   };

@@ -95,8 +95,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   const aedes = new Aedes(rules.aedes);
   let plain: Listener | undefined;
   let secure: Listener | undefined;
-  /** Before CONNECT. */
-  let turnedAway = 0;
+  let noHandshakes = 0;
 
   const sayWhy = (client: Client, error: Error, why: string | undefined) => {
     // The rules have said why, and to whom.
@@ -120,15 +119,10 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
   }
   const failed = (error: Error) => warn({}, `the embedded broker's port: ${error.message}`);
   const noHandshake = (error: Error, socket: Socket) => {
-    // The door has said why: its end is a failed handshake, too.
+    // The door has said why, and counted it: its end is a failed handshake, too.
     if (!doors.has(socket)) return;
-    turnedAway += 1;
+    noHandshakes += 1;
     warn({ remote: socket.remoteAddress }, `TLS handshake failed: ${whyNoHandshake(error)}`);
-  };
-  const enter = (socket: Socket) => {
-    const isIn = doors.enter(socket);
-    if (!isIn) turnedAway += 1;
-    return isIn;
   };
   const stopListening = () => {
     gate.shut();
@@ -141,12 +135,12 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
       gate.open(intake);
       await aedes.listen();
       const where = addressOf("BROKER_LISTEN", settings.listen);
-      plain = await listenOn({ setting: "BROKER_LISTEN", where, enter, accept, failed });
+      plain = await listenOn({ setting: "BROKER_LISTEN", where, enter: doors.enter, accept, failed });
       if (settings.tlsListen === undefined) return announce();
       const secured = { tls: lastGood(() => brokerTls(settings)), noHandshake };
       const tlsWhere = addressOf("BROKER_TLS_LISTEN", settings.tlsListen);
       const setting = "BROKER_TLS_LISTEN";
-      secure = await listenOn({ setting, where: tlsWhere, secured, enter, accept, failed });
+      secure = await listenOn({ setting, where: tlsWhere, secured, enter: doors.enter, accept, failed });
       announce();
     },
     durable: (messages) => gate.durable(messages),
@@ -192,7 +186,7 @@ export function openBrokerSource(options: BrokerOptions): BrokerSource {
 
   function counts() {
     const { refused_connects: refused, ...others } = rules.counts();
-    return { refused_connects: refused + turnedAway, ...others };
+    return { refused_connects: refused + noHandshakes + doors.turnedAway(), ...others };
   }
 
   function detail(): string {

@@ -222,6 +222,7 @@ describe("the doors", () => {
     expect(source.status()).toMatchObject({ refused_connects: 2 });
     await until("so are the others", () => sockets.every(({ isClosed }) => isClosed));
     expect(source.status().detail).toContain("; 0 connections");
+    expect(source.status()).toMatchObject({ refused_connects: 6 });
     expect(lines.map(({ msg }) => msg).filter((text) => text.includes("handshake"))).toEqual([
       "a client was disconnected: no TLS handshake in time",
     ]);
@@ -254,6 +255,7 @@ describe("the doors", () => {
     await said("TLS handshake failed: it does not accept the certificate of BROKER_TLS_CERT");
     (await silent(source.tlsAddress()?.port ?? 0)).write("GET / HTTP/1.1\r\n\r\n");
     await said("TLS handshake failed: what it sends is no TLS");
+    expect(source.status()).toMatchObject({ refused_connects: 4 });
     (await silent(port)).write("GET /mqtt HTTP/1.1\r\n\r\n");
     await said("a client was disconnected: what it sends is no MQTT, but TLS");
   });
