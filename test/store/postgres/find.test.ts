@@ -9,7 +9,9 @@ import { DeviceAuthCache } from "../../../src/registry/auth-cache.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
 import type { Registry } from "../../../src/core/registry.ts";
+import { createFind } from "../../../src/store/postgres/find.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
+import { recordingLog } from "../../kit/source.ts";
 
 setDefaultTimeout(60_000);
 
@@ -117,12 +119,42 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
 
   test("a policy that raises for every device is an outage, and does not make devices unregistered", async () => {
     await open("UTF8");
+    expect(await registry.find(plain)).toHaveLength(plain.length);
     await sql.unsafe(`alter table device_registry rename to registered;
       create function may_see(tenant text) returns bool language plpgsql as
         $$ begin raise 'no tenant is set in this session'; end $$;
       create view device_registry as select * from registered where may_see(tenant_id)`);
     await expect(registry.find(plain)).rejects.toThrow("looking up devices");
     await expect(registry.find(plain.slice(0, 1))).rejects.toThrow("looking up devices");
+  });
+
+  test("one that raises for all is so too beside a device that it does not have, and is not asked for each", async () => {
+    await open("UTF8");
+    await sql.unsafe(`alter table device_registry rename to registered; create sequence raised;
+      create function may_see(tenant text) returns bool language plpgsql as
+        $$ begin perform nextval('raised'); raise 'no tenant is set in this session'; end $$;
+      create view device_registry as select * from registered where may_see(tenant_id)`);
+    await expect(registry.find([idOf("none"), ...plain])).rejects.toThrow("looking up devices");
+    const [row] = await sql`select last_value::int as times from raised`;
+    expect(row?.["times"]).toBeLessThan(40);
+  });
+
+  test("a policy that raises for one device leaves that one alone unknown, also where it is asked for by itself later", async () => {
+    await open("UTF8");
+    await sql.unsafe(`alter table device_registry rename to registered;
+      create function may_see(device text) returns bool language plpgsql as
+        $$ begin if device = 'plain-0' then raise 'not this one'; end if; return true; end $$;
+      create view device_registry as select * from registered where may_see(device_id)`);
+    const { log, lines } = recordingLog();
+    const find = createFind({ db, log });
+    // Nothing shows yet that there is another.
+    await expect(find([idOf("plain-0"), idOf("none")])).rejects.toThrow("looking up devices");
+    expect((await find(plain)).map(({ deviceId }) => deviceId)).not.toContain("plain-0");
+    expect(await find(plain)).toHaveLength(plain.length - 1);
+    expect(await find([idOf("plain-0")])).toEqual([]);
+    expect(lines).toHaveLength(3);
+    for (const line of lines)
+      expect(line).toMatchObject({ deviceId: "plain-0", error: expect.stringContaining("not this one") });
   });
 
   test("an error of every look-up is an outage, and does not make devices unregistered", async () => {
