@@ -248,6 +248,7 @@ describe("learning", () => {
     const it = taught(textOf({}));
     const { form } = addressOf();
     const other = "tenant/acme/device/dev-0003/telemetry";
+    forget(other);
     it.device = aDevice({ deviceId: "dev-0003", siteId: "Köln" });
     const say = (seq: number) =>
       entryOf(it.judge.judge(aMessage(textOf({ site_id: "Köln", seq }), { topic: other })));

