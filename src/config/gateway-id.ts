@@ -37,13 +37,13 @@ export function nameOfHost(host: Host): string {
 export function keepGatewayId(dataDir: string, gatewayId: string, log: Log): void {
   const path = fileOf(dataDir);
   try {
-    const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : gatewayId;
-    if (!gatewayIdPattern.test(kept))
+    const kept = existsSync(path) ? readFileSync(path, "utf8").trim() : undefined;
+    if (kept === gatewayId) return;
+    if (kept !== undefined && !gatewayIdPattern.test(kept))
       log.warn(
         { path, gateway_id: gatewayId },
         "the gateway's name in DATA_DIR cannot be read, and is lost: if it was another one than now, set GATEWAY_ID to it",
       );
-    if (existsSync(path) && kept === gatewayId) return;
     writeWhole(path, `${gatewayId}\n`);
   } catch (error) {
     log.warn(
