@@ -233,7 +233,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   async function start(): Promise<void> {
     let hasStarted = false;
     closers.add(() => hasStarted && log.info(statsLine(parts), "stats"));
-    closers.add(keepWithin({ bytesMax: residentBytesMax(config.memory), clock }));
+    closers.add(keepWithin({ bytesMax: () => residentBytesMax(config.memory, cache.size), clock }));
     const { lookup: lookups, local, watchdog } = config;
     watches = startWatches({
       ...{ dataDir, clock, log, spool, store, drains, sources, ingest, view, closers },

@@ -24,9 +24,9 @@ this page, and \`test/memory-bounds.test.ts\` fills each part twice over and wei
 the intake and the read-ahead of all sinks have a quarter each, those read from the disk a sixteenth, the newest groups a 64th.
 
 What was let go of lies there until it is collected, which is not in the sum. Garbage is collected when a load is over, and once more than
-seven eighths of \`MEMORY_MAX_BYTES\` are resident, for 10 % of the CPU at most ([sizing.md](sizing.md)). Pages of the executable that are
-not used leave the process: each second while nothing is done, every five seconds otherwise. A host with less memory than the sum is fine
-as long as nobody attacks it; to lower the sum, lower the settings that are named in it.
+seven eighths of \`MEMORY_MAX_BYTES\` are resident (by default, of that and 2 KiB per cached device), for 10 % of the CPU at most
+([sizing.md](sizing.md)). Pages of the executable that are not used leave the process: each second while nothing is done, every five seconds
+otherwise. A host with less memory than the sum is fine as long as nobody attacks it; to lower the sum, lower the settings that are named in it.
 
 ## With the default settings: the embedded broker and the local store
 

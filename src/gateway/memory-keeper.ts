@@ -4,8 +4,8 @@
  * The program's own pages go now and then whatever the budget, for that costs 2 ms (program-pages.ts).
  *
  * Each collection stops the work and costs some 25 ms of CPU, so there is none that could free but little, and together they take the
- * more CPU the further the budget is exceeded, within a bound: a gateway of a million devices lives beyond it. Rejected alternative: a
- * fixed rest between two, which took 40 % on a busy machine.
+ * more CPU the further the budget is exceeded, within a bound: what lives may be beyond it. Rejected alternative: a fixed rest between two,
+ * which took 40 % on a busy machine.
  */
 import { gcAndSweep } from "bun:jsc";
 import type { Clock } from "../core/clock.ts";
@@ -33,8 +33,8 @@ const busyShare = 0.5;
 const loadWindows = 5;
 
 export interface KeeperOptions {
-  /** Beyond it there are collections. */
-  readonly bytesMax: number;
+  /** Beyond so many bytes there are collections; asked at each look. */
+  readonly bytesMax: () => number;
   readonly clock: Clock;
   /** Bytes resident. */
   readonly resident?: () => number;
@@ -81,7 +81,8 @@ export function keepWithin(options: KeeperOptions): () => void {
   }
 
   function isDue(bytes: number): boolean {
-    const share = Math.min((cpuShare * (bytes - bytesMax)) / bytesMax, cpuShareMax);
+    const most = bytesMax();
+    const share = Math.min((cpuShare * (bytes - most)) / most, cpuShareMax);
     return share > 0 && (cpuMicros() - collected.micros) * share >= collected.cost;
   }
 

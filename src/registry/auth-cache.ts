@@ -214,11 +214,16 @@ export class DeviceAuthCache {
     }
   }
 
+  /** Devices, fresh or not. */
+  get size(): number {
+    return this.#rows.size;
+  }
+
   /** In the names of admin/cache-stats.ts. */
   stats() {
     const asked = this.#hits + this.#misses;
     return {
-      size: this.#rows.size,
+      size: this.size,
       max_size: this.#settings.sizeMax,
       ttl_seconds: this.#settings.ttlSeconds,
       hits: this.#hits,

@@ -11,7 +11,7 @@ function aProcess({ live = 80 * MB, collectMs = 50, bytesMax: most = bytesMax } 
   const clock = simulatedClock();
   const state = { live, garbage: 0, micros: 0, collections: 0, unmappings: 0, looks: 0, peak: 0 };
   const stop = keepWithin({
-    bytesMax: most,
+    bytesMax: () => most,
     clock,
     resident() {
       state.looks++;
@@ -61,10 +61,19 @@ test("once the load is over, what it left is collected, once", () => {
 
 test("a bound is what an operator sets, or the default, or a cgroup that has less", () => {
   const MiB = 1024 * 1024;
-  expect(residentBytesMax({ bytesMax: 160 * MiB }, 8192 * MiB)).toBe(140 * MiB);
-  expect(residentBytesMax({}, 128 * MiB)).toBe(112 * MiB);
-  expect(residentBytesMax({}, 8192 * MiB)).toBe(224 * MiB);
-  expect(residentBytesMax({}, 0)).toBe(224 * MiB);
+  expect(residentBytesMax({ bytesMax: 160 * MiB }, 0, 8192 * MiB)).toBe(140 * MiB);
+  expect(residentBytesMax({}, 0, 128 * MiB)).toBe(112 * MiB);
+  expect(residentBytesMax({}, 0, 8192 * MiB)).toBe(224 * MiB);
+  expect(residentBytesMax({}, 0, 0)).toBe(224 * MiB);
+});
+
+test("the devices that are cached raise the default, and neither what an operator sets nor a cgroup", () => {
+  const MiB = 1024 * 1024;
+  const devices = 1024 * 1024;
+  expect(residentBytesMax({}, devices, 8192 * MiB)).toBe(((256 + 2048) * MiB * 7) / 8);
+  expect(residentBytesMax({}, devices, 0)).toBe(((256 + 2048) * MiB * 7) / 8);
+  expect(residentBytesMax({}, devices, 1024 * MiB)).toBe(896 * MiB);
+  expect(residentBytesMax({ bytesMax: 160 * MiB }, devices, 8192 * MiB)).toBe(140 * MiB);
 });
 
 test("a load that needed collections leaves what it still held at the last: that goes too", () => {
