@@ -56,6 +56,8 @@ export async function claim(tx: Transaction, claims: readonly Replaced[]): Promi
   const replaced = replacedRows(claims);
   const statements = [
     `delete from quarantine_events as q using ${replaced} where ${isOf("r")} returning q.id`,
+    // What is deferred would be told at the COMMIT, where nothing tells that it is about these rows.
+    "set constraints all immediate",
     `select q.id from quarantine_events as q, ${replaced} where ${isOf("r")}`,
   ];
   const results = await tx.unsafe<{ id: string }[][]>(statements.join(";\n")).catch((error: unknown) => {
@@ -76,6 +78,7 @@ declare
   r record;
   kept json[] := '{}';
 begin
+  set constraints all immediate;
   for r in select * from ${replacedRows(claims)} loop
     begin
       delete from quarantine_events as q where ${isOf("r")};

@@ -159,6 +159,16 @@ describe.skipIf(unavailable !== "")(`the postgres sink against a real server ${u
     },
   );
 
+  test("a foreign key that is checked at the commit makes a dead letter of the replayed message whose row it keeps, and holds up nothing", async () => {
+    await sink.deliver(delivery([reject(1), reject(2)]));
+    await admin.unsafe(`create table cases (reject bigint references quarantine_events deferrable initially deferred);
+      insert into cases values (1)`);
+    const replay = delivery(replays(1, 2), { before: { ...noTotals, delivered: 2 } });
+    expect(await tried(replay)).toEqual({ delivered: 1, ignored: 0, refused: 1 });
+    expect(replay.refused.get(11)).toContain("foreign key");
+    expect(await storedSeqs()).toEqual([12]);
+  });
+
   test("rows that go one by one but not together keep nothing waiting: their messages are dead letters", async () => {
     await sink.deliver(delivery([reject(1), reject(2)]));
     await admin.unsafe(`create function few() returns trigger language plpgsql as $$ begin
