@@ -136,6 +136,20 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     expect(await names("select device_id as name from quarantine_events")).toEqual(["d1", "d2"]);
   });
 
+  test("it ends where a column of the site's own wants a value, and goes on there once it has one: all rows stayed behind for good", async () => {
+    await sql.unsafe(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null, event_ts timestamptz,
+        topic text not null, tenant_id text not null, site_id text, device_id text, msg_type text, payload jsonb not null,
+        accepted boolean not null default true, region text not null)`);
+    expect(await move()).toMatchObject({ code: 1, err: expect.stringContaining('column "region"') });
+    expect(readdirSync(dataDir)).toContain("local.db");
+    await sql.unsafe("alter table raw_events alter region set default 'eu'");
+    const { db: local } = openLocalFile(join(dataDir, "local.db"));
+    local.run("UPDATE raw_events SET tenant_id = NULL WHERE device_id = 'd2'");
+    local.close();
+    expect((await move()).err).toContain('not moved: raw_events 3: null value in column "tenant_id"');
+    expect(await names("select device_id as name from raw_events")).toEqual(["d1"]);
+  });
+
   test("it ends where a partition is missing, and goes on there once it is made: all such rows stayed behind for good", async () => {
     await sql.unsafe(`create table raw_events (id bigserial, ingested_at timestamptz not null, event_ts timestamptz,
         topic text not null, tenant_id text, site_id text, device_id text, msg_type text, payload jsonb not null,

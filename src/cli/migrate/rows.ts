@@ -35,7 +35,7 @@ export function bounded<T extends Row>(rows: Iterable<T>): readonly T[] {
  * @param put a part of them, or none, in one transaction; how many were stored
  * @param passOver a row that was refused, and PostgreSQL's words
  */
-export async function putRows<R>(
+export async function putRows<R extends Row>(
   rows: readonly R[],
   put: (rows: readonly R[]) => Promise<number>,
   passOver: (row: R, why: string) => unknown,
@@ -44,9 +44,18 @@ export async function putRows<R>(
     rows,
     async (part) => [await put(part)],
     (row, error) => passOver(row, wordsOf(error)),
-    (server) => isPassing(server.code) || isOfTable(server.code) || lacksPartition(noteOf(server)),
+    (server) =>
+      isPassing(server.code) ||
+      isOfTable(server.code) ||
+      lacksPartition(noteOf(server)) ||
+      wantsMore(server, rows[0]),
   );
   return stored.reduce((sum, n) => sum + n, 0);
+}
+
+/** A column of the site's own must not be null: no row has it. */
+function wantsMore({ code, column_name: column }: ServerError, row: Row = {}): boolean {
+  return code === "23502" && column !== undefined && !(column in row);
 }
 
 /** As a trial notes it. */
