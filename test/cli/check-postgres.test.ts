@@ -284,6 +284,11 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         "row-level security of device_registry",
       ],
       [
+        "a policy that shows no setting",
+        "alter table app_settings enable row level security",
+        "row-level security of app_settings",
+      ],
+      [
         "a policy for somebody else",
         "alter table device_registry enable row level security; create policy p on device_registry to pg_monitor using (true)",
         "row-level security of device_registry",
