@@ -76,13 +76,16 @@ export function parsePostgresUrl(text: string): PostgresUrl {
   for (const [name, values] of Object.entries(asItIs))
     if (values.includes(given.get(name)?.toLowerCase() ?? "")) given.delete(name);
   const attrs = oneOf("target_session_attrs", take("target_session_attrs"), sessionAttrs);
+  const hosts = hostsOf(hostSpec, take("host"), take("port"));
+  const sslmode = oneOf("sslmode", take("sslmode"), sslModes);
   const url: PostgresUrl = {
-    hosts: hostsOf(hostSpec, take("host"), take("port")),
+    hosts,
     database: take("dbname") ?? orNull(decode(path)),
     user: take("user") ?? orNull(decode(user)),
     password: take("password") ?? decode(password.join(":")),
     tls: {
-      mode: oneOf("sslmode", take("sslmode"), sslModes),
+      // A socket has no TLS; what is asked of it is for hosts, as with libpq.
+      mode: hosts.some(isSocket) ? "disable" : sslmode,
       rootCert: take("sslrootcert"),
       cert: take("sslcert"),
       key: take("sslkey"),
@@ -116,10 +119,12 @@ function hostsOf(spec: string, host: string | null, port: string | null): Postgr
     host: each.host || "localhost",
     port: portOf(each.port || (ports[at] ?? ports[0] ?? "")),
   }));
-  if (all.length > 1 && all.some((each) => isAbsolute(each.host)))
+  if (all.length > 1 && all.some(isSocket))
     throw new Error("a URL with one socket directory, or with hosts only");
   return all;
 }
+
+const isSocket = ({ host }: { readonly host: string }) => isAbsolute(host);
 
 function hostOf(spec: string): { host: string; port: string } {
   const found = /^(?:\[([0-9A-Za-z:.%]+)\]|([^:[\]]*))(?::(\d*))?$/.exec(spec);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../../src/core/log/log.ts";
+import { hearsChanges } from "../../../src/store/postgres/changes.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { asOutage } from "../../../src/store/postgres/postgres-words.ts";
 import { postgresAvailable, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
@@ -55,6 +56,24 @@ describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, 
     expect(await ask([primary], "standby")).toContain("none is standby");
     for (const servers of [[primary], [primary, primary]])
       expect(await ask(servers, "prefer-standby")).toBe("primary");
+  });
+
+  test("one that starts up, or is to be promoted first, is passed over, also by LISTEN: the gateway heard of no change, and each connection's first call failed", async () => {
+    const words = "SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+    const refusal = Buffer.from(`E\0\0\0${String.fromCodePoint(words.length + 4)}${words}`);
+    const starting = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.end(refusal) },
+    });
+    for (const query of ["", "target_session_attrs=read-write"])
+      expect(await askOf([starting, primary], query)).toBe("primary");
+    expect(await askOf([starting, starting], "")).toContain("is starting up");
+    const url = `postgres://postgres@127.0.0.1:${starting.port},127.0.0.1:${primary.port}/postgres`;
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 8000 });
+    await hearsChanges(db);
+    await db.close();
+    starting.stop(true);
   });
 
   test("a transaction on a standby is an alarm that says what to name", async () => {

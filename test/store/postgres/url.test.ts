@@ -3,16 +3,19 @@
  * clear message if wrong.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import postgres from "postgres";
 import { loadConfig } from "../../../src/config/index.ts";
+import { explain } from "../../../src/core/log/log.ts";
 import { openPostgres } from "../../../src/store/postgres/postgres-client.ts";
 import { parsePostgresUrl, placeOf, postgresUrl, tlsOf } from "../../../src/store/postgres/url.ts";
 import { hearsChanges } from "../../../src/store/postgres/changes.ts";
 import { startProxy } from "../../kit/proxy.ts";
 import { freePort } from "../../kit/port.ts";
-import { postgresAvailable, sharedPostgres, type PostgresServer } from "../../kit/postgres.ts";
+import { postgresAvailable, sharedPostgres, startPostgres, type PostgresServer } from "../../kit/postgres.ts";
+import { until } from "../../kit/until.ts";
 
 const at = (host: string, port = 5432) => ({ host, port });
 
@@ -141,6 +144,11 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
       "by a socket directory as host",
       () => `postgres://postgres@${encodeURIComponent(server.socketDirectory)}:${server.port}/postgres`,
     ],
+    [
+      "by a socket directory, which has no TLS whatever is asked for",
+      () =>
+        `postgres://postgres@/postgres?host=${server.socketDirectory}&port=${server.port}&sslmode=verify-full`,
+    ],
     ["by ?host=", () => `postgres://postgres@/postgres?host=${server.socketDirectory}&port=${server.port}`],
     [
       "as the second of two hosts",
@@ -162,6 +170,27 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
     expect(db.place).toBe(placeOf(parsePostgresUrl(url())));
     expect(db.place).not.toContain("postgres@");
     await db.close();
+  });
+
+  test("to a password that SCRAM takes for another one written alike, as psql does", async () => {
+    const scram = await startPostgres();
+    const admin = postgres(scram.url, { max: 1, fetch_types: false });
+    await admin.unsafe("create role scram login password 'x²µ´'");
+    const hba = join(scram.socketDirectory, "data/pg_hba.conf");
+    writeFileSync(hba, `host all scram all scram-sha-256\n${readFileSync(hba, "utf8")}`);
+    await admin.unsafe("select pg_reload_conf()");
+    await admin.end();
+    const ask = async (password: string) => {
+      const url = scram.url.replace("postgres@", `scram:${encodeURIComponent(password)}@`);
+      const db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
+      const answer = await db.query("asking", (sql) => sql`select 1`).then(() => "in", explain);
+      await db.close();
+      return answer;
+    };
+    await until(async () => (await ask("")) !== "in");
+    expect(await ask("x²µ´")).toBe("in");
+    expect(await ask("x2µ")).toContain("password authentication failed");
+    await scram.stop();
   });
 
   test.each(["blackhole", "refuse", "reset"] as const)(
