@@ -66,6 +66,9 @@ function cureOf(server: ServerError): string | undefined {
     return "end what is old in pg_stat_activity, pg_prepared_xacts and pg_replication_slots, then run `vacuumdb --all --freeze`";
   if (server.message.includes("statement pooling mode"))
     return "set pool_mode of the pooler to transaction or session, for rows and position are one transaction";
+  // Before 14 "SSL off".
+  if (server.code === "28000" && /(no encryption|SSL off)$/.test(server.message))
+    return "if the server wants TLS add ?sslmode=require to DATABASE_URL, else see to pg_hba.conf";
   const cure = server.severity === "FATAL" ? connectionCures[server.code] : undefined;
   return cure ?? fixOf(server.code);
 }

@@ -45,3 +45,15 @@ test.each([
   expect(told("FATAL")).toContain(cure);
   expect(told("ERROR")).not.toContain(cure);
 });
+
+test.each(["no encryption", "SSL off"])(
+  "a server that takes nobody without TLS (%s) is told of by what asks for it",
+  (without) => {
+    const message = `no pg_hba.conf entry for host "10.0.0.2", user "u", database "d", ${without}`;
+    const told = (said: string) =>
+      asOutage(new PostgresError({ severity: "FATAL", code: "28000", message: said }));
+    expect(told(message)).toMatchObject({ alarm: true });
+    expect(explain(told(message))).toContain("sslmode=require");
+    expect(explain(told(message.replace(without, "SSL encryption")))).toContain("the role, its password and");
+  },
+);
