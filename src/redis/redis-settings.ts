@@ -206,13 +206,15 @@ export function endpoints(settings: RedisValues): (at?: Server) => Endpoint {
     const url = said === undefined ? undefined : new URL(said);
     const isSocket = url?.protocol === "redis+unix:";
     const number = isSocket ? "" : (url?.pathname.slice(1) ?? "");
+    const user = decoded(url?.username) ?? username;
     return {
       host: (at?.host ?? (url?.hostname || host)).replace(/^\[|\]$/g, ""),
       port: at?.port ?? (url === undefined ? port : Number(url.port || 6379)),
       socket: isSocket ? url.pathname : undefined,
       db: number === "" ? db : Number(number),
-      username: decoded(url?.username) ?? username,
-      password: decoded(url?.password) ?? password,
+      username: user,
+      // A user may have none (nopass), and without any it would be the default user who logs in.
+      password: decoded(url?.password) ?? password ?? (user === undefined ? undefined : ""),
       tls: isTls(settings) ? tls() : undefined,
     };
   };

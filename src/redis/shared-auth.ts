@@ -27,8 +27,8 @@ const devicesPerCallMax = 500;
 /** Clocks of gateways may differ by so much. */
 const clocksDifferMs = 5_000;
 /** A dead peer of a subscription is noticed by nobody else. */
-const pingEveryMs = 2_000;
-const pingWithinMs = 2_000;
+const echoEveryMs = 2_000;
+const echoWithinMs = 2_000;
 const retryBaseMs = 250;
 const retryMaxMs = 5_000;
 
@@ -212,7 +212,7 @@ export function sharedAuth(options: SharedAuthOptions): SharedCache {
   async function listenTo(heard: SharedNews): Promise<void> {
     let isFirst = true;
     for (let tries = 0; !closing.signal.aborted; tries++) {
-      const subscriber = openRedis({ settings, clock, timeoutMs: pingWithinMs });
+      const subscriber = openRedis({ settings, clock, timeoutMs: echoWithinMs });
       const close = () => subscriber.close();
       closing.signal.addEventListener("abort", close);
       try {
@@ -222,10 +222,11 @@ export function sharedAuth(options: SharedAuthOptions): SharedCache {
         if (!isFirst) heard.gap();
         [isFirst, tries] = [false, 0];
         while (!closing.signal.aborted) {
-          await sleep(clock, pingEveryMs, closing.signal);
+          await sleep(clock, echoEveryMs, closing.signal);
           // A new connection would answer, too, and hear nothing.
           if (!subscriber.isConnected) throw new Error("the subscription ended");
-          await subscriber.pipeline([["PING"]], pingWithinMs);
+          // Not PING: a Redis that cannot save to its disk refuses that, and a subscribed client is not told of refusals.
+          await subscriber.pipeline([["ECHO", ""]], echoWithinMs);
         }
       } catch {
         isListening = false;

@@ -240,6 +240,17 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     expect(await client.script(echo, [], ["b"])).toBe("b");
   });
 
+  test("a user without a password is no other user", async () => {
+    const acl = ["--user", "default on nopass ~* +@all", "--user", "gate on nopass ~* +@all"];
+    const redis = await server(acl.flatMap((word) => (word.startsWith("--") ? [word] : word.split(" "))));
+    const at = { host: "127.0.0.1", port: redis.port };
+    const who = (client: Redis) => client.pipeline([["ACL", "WHOAMI"]]);
+    expect(await who(open(at))).toEqual(["default"]);
+    expect(await who(open({ ...at, username: "gate" }))).toEqual(["gate"]);
+    expect(await who(open({ url: `redis://gate@127.0.0.1:${redis.port}` }))).toEqual(["gate"]);
+    expect(await failure(open({ ...at, username: "nobody" }))).toMatch(/WRONGPASS.*correct REDIS_USERNAME/);
+  });
+
   test("a unix socket, with a user and a password that stand beside its URL", async () => {
     const path = join(mkdtempSync(join(tmpdir(), "sluice-redis-socket-")), "redis.sock");
     ends.push(() => rmSync(dirname(path), { recursive: true }));

@@ -1,4 +1,7 @@
 /** The auth cache that gateways share, on a real Redis: two look-ups as two gateways have them, over one registry. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   afterAll,
   afterEach,
@@ -11,7 +14,7 @@ import {
 } from "bun:test";
 import { systemClock } from "../../src/core/clock.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";
-import { silentLog } from "../../src/core/log/log.ts";
+import { explain, silentLog } from "../../src/core/log/log.ts";
 import type { SharedCache } from "../../src/core/shared-cache.ts";
 import { sharedAuth } from "../../src/redis/shared-auth.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
@@ -292,6 +295,30 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     // Nobody was told of the new token.
     devices.set(deviceKey("acme", "d1"), { ...row(id(1)), tokenHash: "ef".repeat(32) });
     expect(await second.ask(id(1))).toMatchObject({ tokenHash: "ef".repeat(32) });
+  });
+
+  test("one that cannot save to its disk, and refuses PING, is heard all the same", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "sluice-redis-unsaved-"));
+    const unsaved = await startRedis(["--save", "3600 1", "--dir", dir]);
+    const shared = share(undefined, unsaved.port);
+    const heard: string[] = [];
+    shared.listen({
+      devices: (ids) => heard.push(...ids.map(({ deviceId }) => deviceId)),
+      tenant: () => heard.push("*"),
+      gap: () => heard.push("gap"),
+    });
+    await until(() => shared.stats()["listening"] === true);
+    rmSync(dir, { recursive: true });
+    await unsaved.send("SET", "a", "1");
+    await unsaved.send("BGSAVE");
+    await until(async () => (await unsaved.send("PING").catch(explain)) !== "PONG");
+    // It is asked every two seconds.
+    await Bun.sleep(5_000);
+    await unsaved.send("PUBLISH", "sluice:auth", '{"devices":[["acme","d1"]]}');
+    await until(() => heard.includes("d1"));
+    expect(heard).toEqual(["d1"]);
+    shared.close();
+    await unsaved.stop();
   });
 
   test("after its connection ended a gateway hears again, and reads anew what it may have missed", async () => {
