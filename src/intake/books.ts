@@ -16,33 +16,31 @@ export interface BookTotals {
 
 const rejectedPrefix = "rejected:";
 
+/** As the spool keeps them, beside the rejects of each reason. */
+const names = [
+  "received",
+  "accepted",
+  "without_metrics",
+  "duplicate",
+  "split",
+  // Messages spooled before they could be judged, those of them that were judged since, and up to which seq all were.
+  "deferred",
+  "rejudged",
+  "rejudged_to",
+  // Dead letters that were appended anew.
+  "replayed",
+] as const;
+
+type Counts = Record<(typeof names)[number], number>;
+
 export class Books {
-  #received: number;
-  #accepted: number;
-  #withoutMetrics: number;
-  #duplicate: number;
-  #split: number;
-  /** Messages spooled before they could be judged, and those of them that were judged since. */
-  #deferred: number;
-  #rejudged: number;
-  #rejudgedTo: number;
-  /** Dead letters that were appended anew. */
-  #replayed: number;
+  readonly #counts: Counts;
   readonly #rejected = new Map<string, number>();
   readonly #atStart: BookTotals;
 
   /** @param kept the counters as the spool last wrote them */
   constructor(kept: ReadonlyMap<string, number>) {
-    const read = (name: string) => kept.get(name) ?? 0;
-    this.#received = read("received");
-    this.#accepted = read("accepted");
-    this.#withoutMetrics = read("without_metrics");
-    this.#duplicate = read("duplicate");
-    this.#split = read("split");
-    this.#deferred = read("deferred");
-    this.#rejudged = read("rejudged");
-    this.#rejudgedTo = read("rejudged_to");
-    this.#replayed = read("replayed");
+    this.#counts = Object.fromEntries(names.map((name) => [name, kept.get(name) ?? 0])) as Counts;
     for (const [name, value] of kept) {
       if (name.startsWith(rejectedPrefix)) this.#rejected.set(name.slice(rejectedPrefix.length), value);
     }
@@ -50,85 +48,72 @@ export class Books {
   }
 
   receive(): void {
-    this.#received++;
+    this.#counts.received++;
   }
 
   /** A message that was received turns out to be so many events, and counts as that many. */
   split(events: number): void {
-    this.#received += events - 1;
-    this.#split += events - 1;
+    this.#counts.received += events - 1;
+    this.#counts.split += events - 1;
   }
 
   /** How much of `received` is further events of one message. */
   get furtherEvents(): number {
-    return this.#split;
+    return this.#counts.split;
   }
 
   /** What became of a message, or of one event of it, by the entry that stands for it. */
-  count(entry: Entry): void {
-    if (entry.kind === "event") this.accept(entry.detail !== null);
-    else if (entry.kind === "deferred") this.defer();
-    else this.reject(entry.reason);
-  }
-
-  accept(isEmpty = false): void {
-    this.#accepted++;
-    if (isEmpty) this.#withoutMetrics++;
+  count({ kind, detail, reason }: Entry): void {
+    if (kind === "deferred") this.#counts.deferred++;
+    else if (kind === "reject") this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+    else {
+      this.#counts.accepted++;
+      if (detail !== null) this.#counts.without_metrics++;
+    }
   }
 
   /** Of those accepted on the disk: telemetry without metrics, of which InfluxDB gets no reading. */
   withoutMetrics(open: readonly Entry[]): number {
-    return this.#withoutMetrics - tally(open).#withoutMetrics;
-  }
-
-  reject(reason: string): void {
-    this.#rejected.set(reason, (this.#rejected.get(reason) ?? 0) + 1);
+    return this.#counts.without_metrics - tally(open).#counts.without_metrics;
   }
 
   duplicate(): void {
-    this.#duplicate++;
-  }
-
-  defer(): void {
-    this.#deferred++;
+    this.#counts.duplicate++;
   }
 
   /** A deferred message was judged; all of them up to `seq` of the spool were. */
   rejudge(seq: number): void {
-    this.#rejudged++;
-    this.#rejudgedTo = seq;
+    this.#counts.rejudged++;
+    this.#counts.rejudged_to = seq;
   }
 
   replay(): void {
-    this.#replayed++;
+    this.#counts.replayed++;
   }
 
   get rejudgedTo(): number {
-    return this.#rejudgedTo;
+    return this.#counts.rejudged_to;
   }
 
   /** Messages on the disk whose judgement is still to come. */
   get awaiting(): number {
-    return this.#deferred - this.#rejudged;
+    return this.#counts.deferred - this.#counts.rejudged;
   }
 
   /** Entries that the spool was ever given. */
   get spooled(): number {
-    return this.#accepted + this.#rejectedSum() + this.#deferred + this.#replayed;
+    const { accepted, deferred, replayed } = this.#counts;
+    return accepted + this.#rejectedSum() + deferred + replayed;
   }
 
   /** Dead letters that were replayed: entries of the spool that no message came for. */
   get replayed(): number {
-    return this.#replayed;
+    return this.#counts.replayed;
   }
 
   totals(): BookTotals {
-    return {
-      received: this.#received,
-      accepted: this.#accepted,
-      rejected: Object.fromEntries(this.#rejected),
-      duplicate: this.#duplicate,
-    };
+    const { received, accepted, duplicate } = this.#counts;
+    return { received, accepted, rejected: Object.fromEntries(this.#rejected), duplicate };
   }
 
   /**
@@ -146,24 +131,14 @@ export class Books {
 
   /** received = accepted + rejected + duplicate + judging, where `inMemory` of those judging have not reached the disk. */
   balancedWith(inMemory: number): boolean {
-    return (
-      this.#received === this.#accepted + this.#rejectedSum() + this.#duplicate + this.awaiting + inMemory
-    );
+    const { received, accepted, duplicate } = this.#counts;
+    return received === accepted + this.#rejectedSum() + duplicate + this.awaiting + inMemory;
   }
 
   /** As the spool is to write them, without the `inMemory` messages that no disk knows of. */
   toKeep(inMemory: number): Map<string, number> {
-    const kept = new Map([
-      ["received", this.#received - inMemory],
-      ["accepted", this.#accepted],
-      ["without_metrics", this.#withoutMetrics],
-      ["duplicate", this.#duplicate],
-      ["split", this.#split],
-      ["deferred", this.#deferred],
-      ["rejudged", this.#rejudged],
-      ["rejudged_to", this.#rejudgedTo],
-      ["replayed", this.#replayed],
-    ]);
+    const kept = new Map<string, number>(Object.entries(this.#counts));
+    kept.set("received", this.#counts.received - inMemory);
     for (const [reason, n] of this.#rejected) kept.set(rejectedPrefix + reason, n);
     return kept;
   }

@@ -45,10 +45,9 @@ function fill(...groups: (readonly Entry[])[]): void {
   const spool = open();
   const books = new Books(new Map());
   for (const group of groups) {
-    for (const { kind, reason } of group) {
+    for (const entry of group) {
       books.receive();
-      if (kind === "event") books.accept();
-      else books.reject(reason ?? "");
+      books.count(entry);
     }
     spool.append(group, { books: books.toKeep(0) });
   }

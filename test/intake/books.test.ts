@@ -3,15 +3,16 @@ import { describe, expect, test } from "bun:test";
 import { Books } from "../../src/intake/books.ts";
 import { anEntry } from "../kit/spool.ts";
 
+const accepted = anEntry();
+const deferred = anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE" });
+const rejected = (reason: string) => anEntry({ kind: "reject", reason });
+
 /** One of everything, and two messages in memory. */
 function filled(): Books {
   const books = new Books(new Map());
   for (let i = 0; i < 7; i++) books.receive();
-  books.accept();
-  books.reject("TOKEN_INVALID");
+  for (const entry of [accepted, rejected("TOKEN_INVALID"), deferred, deferred]) books.count(entry);
   books.duplicate();
-  books.defer();
-  books.defer();
   return books;
 }
 
@@ -33,7 +34,7 @@ describe("the books", () => {
     const [stored, open, refused] = [
       anEntry({ detail: "no metrics" }),
       anEntry({ detail: "no metrics" }),
-      anEntry({ kind: "reject", reason: "NEW" }),
+      rejected("NEW"),
     ];
     for (const entry of [stored, open, refused]) {
       books.receive();
@@ -45,10 +46,10 @@ describe("the books", () => {
 
   test.each([
     ["received", (b: Books) => b.receive()],
-    ["accepted", (b: Books) => b.accept()],
-    ["rejected", (b: Books) => b.reject("NEW")],
+    ["accepted", (b: Books) => b.count(accepted)],
+    ["rejected", (b: Books) => b.count(rejected("NEW"))],
     ["duplicate", (b: Books) => b.duplicate()],
-    ["deferred", (b: Books) => b.defer()],
+    ["deferred", (b: Books) => b.count(deferred)],
     ["rejudged", (b: Books) => b.rejudge(1)],
     ["split", (b: Books) => b.split(2)],
   ])("do not balance once %s is counted alone", (_, spoil) => {
@@ -60,7 +61,7 @@ describe("the books", () => {
   test("count a message once, although its deferred entry is followed by another when it is judged", () => {
     const books = filled();
     books.rejudge(3);
-    books.accept();
+    books.count(accepted);
     expect(books.balancedWith(2)).toBe(true);
     expect([books.awaiting, books.spooled, books.rejudgedTo]).toEqual([1, 5, 3]);
   });
@@ -68,7 +69,7 @@ describe("the books", () => {
   test("are written without what is only in memory, and come back as they were written", () => {
     const books = filled();
     books.rejudge(3);
-    books.reject("UNREGISTERED_DEVICE");
+    books.count(rejected("UNREGISTERED_DEVICE"));
     const again = new Books(books.toKeep(2));
     expect(again.totals()).toEqual({
       received: 5,
@@ -83,12 +84,12 @@ describe("the books", () => {
   test("go on from those of an earlier run, and tell apart what came since this start", () => {
     const before = filled();
     before.receive();
-    before.accept(true);
+    before.count(anEntry({ detail: "no metrics" }));
     before.replay();
     before.split(3);
     const books = new Books(before.toKeep(2));
     books.receive();
-    books.accept();
+    books.count(accepted);
     expect(books.sinceStart([])).toEqual({ received: 1, accepted: 1, rejected: {}, duplicate: 0 });
     expect([books.withoutMetrics([]), books.replayed, books.furtherEvents]).toEqual([1, 1, 2]);
     expect([books.totals().received, books.spooled]).toEqual([9, 7]);

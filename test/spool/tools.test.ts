@@ -43,11 +43,9 @@ const repair = (dataDir: string) => repairNow(dataDir, nowMs);
 /** Appends with the books that the intake would write. */
 function append(spool: Spool, some: readonly Entry[]): void {
   const books = new Books(spool.sidecar.books());
-  for (const { kind, reason } of some) {
+  for (const entry of some) {
     books.receive();
-    if (kind === "event") books.accept();
-    else if (kind === "deferred") books.defer();
-    else books.reject(reason ?? "");
+    books.count(entry);
   }
   spool.append(some, { books: books.toKeep(0) });
 }

@@ -75,9 +75,9 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
     }));
     try {
       requeue(entries, (books) => {
-        for (const _ of entries) {
+        for (const entry of entries) {
           books.receive();
-          books.accept();
+          books.count(entry);
         }
       });
     } catch (error) {

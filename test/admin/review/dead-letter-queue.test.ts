@@ -69,11 +69,12 @@ function site() {
     queue,
     hold: (held: boolean) => void (isHeld = held),
     accept(n: number) {
-      for (let i = 0; i < n; i++) {
+      const some = entries(n);
+      for (const entry of some) {
         books.receive();
-        books.accept();
+        books.count(entry);
       }
-      spool.append(entries(n), { books: books.toKeep(0) });
+      spool.append(some, { books: books.toKeep(0) });
     },
     settled: () => until(() => drains.every((drain) => drain.stats().waiting === 0)),
     async stop() {

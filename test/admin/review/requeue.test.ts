@@ -12,7 +12,7 @@ const back = (n: number) => anEntry({ payload: `{"n":${n}}`, returned: { target:
 const replayed = (books: Books) => books.replay();
 const acceptedAnew = (books: Books) => {
   books.receive();
-  books.accept();
+  books.count(anEntry());
 };
 
 describe("a requeued entry", () => {

@@ -1,8 +1,9 @@
-/** Quarantined messages whose sender could not prove to be the device: `replay --all` must not accept them. */
+/** Quarantined messages that are replayed: those whose sender could not prove to be the device are not accepted by `--all`. */
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/log/log.ts";
 import { createQuarantineQueue } from "../../../src/admin/review/quarantine-queue.ts";
 import type { QuarantineRow } from "../../../src/core/quarantine-table.ts";
+import { Books } from "../../../src/intake/books.ts";
 import { anEntry } from "../../kit/spool.ts";
 
 const reasons = ["UNREGISTERED_DEVICE", "TOKEN_INVALID", "TOKEN_MISSING"];
@@ -21,6 +22,7 @@ function queue() {
     payload: "{}",
   }));
   const back: number[] = [];
+  const books = new Books(new Map());
   const quarantine = createQuarantineQueue({
     table: {
       lastId: () => Promise.resolve(3),
@@ -36,15 +38,18 @@ function queue() {
       reread: (entry) => ({
         devices: [],
         parts: () => [entry],
-        judge: () => [anEntry({ ...entry, kind: "event", reason: null })],
+        judge: () => [anEntry({ ...entry, kind: "event", reason: null, detail: "no metrics" })],
       }),
     },
-    requeue: (entries) => back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0)),
+    requeue(entries, count) {
+      back.push(...entries.map((entry) => entry.returned?.quarantineId ?? 0));
+      count(books);
+    },
     settledTo: () => 0,
     head: () => 1,
     log: silentLog,
   });
-  return { quarantine, back };
+  return { quarantine, back, books };
 }
 
 test("they stay if everything is selected, with the reason why", async () => {
@@ -60,4 +65,10 @@ test("they are replayed if the operator names the reason, or the message", async
   await quarantine.replay({ after: 0, dry_run: false, reason: "TOKEN_INVALID" });
   await quarantine.replay({ after: 0, dry_run: false, ids: [3] });
   expect(back).toEqual([2, 3]);
+});
+
+test("telemetry without metrics is counted as such when it comes back", async () => {
+  const { quarantine, books } = queue();
+  await quarantine.replay({ after: 0, dry_run: false, ids: [1, 2] });
+  expect([books.totals().accepted, books.withoutMetrics([]), books.balancedWith(0)]).toEqual([2, 2, true]);
 });
