@@ -6,7 +6,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../core/clock.ts";
-import { doubtOfDisk } from "../core/file/disk-kind.ts";
+import { doubtOfDisk } from "./disk-kind.ts";
 import { explain } from "../core/log/log.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway.ts";
 import { systemdOf } from "./service/notify.ts";

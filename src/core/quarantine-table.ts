@@ -49,8 +49,3 @@ export interface QuarantineTable {
    */
   divide(id: number, parts: readonly QuarantinePart[]): Promise<number[]>;
 }
-
-/** Wall clock at arrival, to the ms, which is what an entry keeps of it. */
-export function receivedMsOf({ ingestedAt }: QuarantineRow): number {
-  return Date.parse(`${ingestedAt.slice(0, 23)}Z`);
-}

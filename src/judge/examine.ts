@@ -5,7 +5,7 @@ import { tokenOf } from "./authorize.ts";
 import { isSpeaker, type Candidate } from "./candidate.ts";
 import { decode, oversize, type sizeSettings } from "./decode.ts";
 import { checkEnvelope, siteOf } from "./envelope.ts";
-import type { Forms } from "./forms.ts";
+import { readForm } from "./forms.ts";
 import { remarkOn } from "./metrics.ts";
 import { timeFrom, type timeSettings } from "./time.ts";
 import { addressIn } from "./topic.ts";
@@ -15,13 +15,13 @@ import type { Values } from "../core/settings.ts";
 type Policy = Values<typeof sizeSettings & typeof timeSettings>;
 
 /** Checks all that can be checked without knowing the device, and fills in the candidate as far as it gets. */
-export function examine(candidate: Candidate, policy: Policy, forms: Forms): Rejection | null {
+export function examine(candidate: Candidate, policy: Policy): Rejection | null {
   const address = addressIn({ topic: candidate.topic, address: candidate.given });
   if (!isRejection(address)) candidate.address = address;
   const large = oversize(candidate.bytes, candidate.wholeBytes, policy.payloadBytesMax);
   candidate.isOversize = large !== null;
   if (large !== null) return large;
-  const known = forms.read(candidate, policy);
+  const known = readForm(candidate, policy);
   if (known !== undefined) return known;
   const decoded = decode(candidate.bytes);
   if (!isRejection(decoded)) {

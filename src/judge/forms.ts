@@ -19,50 +19,45 @@ const learnEvery = 64;
 /** Of the process, as the addresses are which hold its numbers. */
 const shelf = createShelf();
 
-export interface Forms {
-  /**
-   * Fills in a candidate whose text is of the form that its device used before, as `examine` would.
-   * @returns undefined: it is not, and the candidate is as it was
-   */
-  read(candidate: Candidate, policy: Values<typeof timeSettings>): Rejection | null | undefined;
-  /** The event that was made of a candidate which `examine` filled in. */
-  learn(candidate: Candidate, event: Event): void;
+/**
+ * Fills in a candidate whose text is of the form that its device used before, as `examine` would.
+ * @returns undefined: it is not, and the candidate is as it was
+ */
+export function readForm(
+  candidate: Candidate,
+  policy: Values<typeof timeSettings>,
+): Rejection | null | undefined {
+  const { address, bytes } = candidate;
+  if (address === null || candidate.isJudged) return undefined;
+  const form = shelf.at(address.form);
+  if (form === undefined) return undefined;
+  const text = form.isAscii ? latin1Of(bytes) : utf8Of(bytes);
+  const fit = text === null ? undefined : form.fits(text, address, address.formSite);
+  if (text === null || fit === undefined) return undefined;
+  const isVouched = !form.hasToken && isSpeaker(candidate);
+  if (!form.hasSite && !isVouched && candidate.tokenHash === null) return undefined;
+  candidate.text = text;
+  candidate.line = lineOf(text, form, fit);
+  candidate.form = address.form;
+  candidate.token = form.hasToken ? text.slice(fit.tokenFrom, fit.tokenTo) : undefined;
+  candidate.siteId = form.hasSite ? address.formSite : null;
+  if (isVouched) candidate.proof = "connection";
+  return timeIs(candidate, Number.isNaN(fit.ms) ? null : fit, policy);
 }
 
-export function createForms(): Forms {
-  return {
-    read(candidate, policy) {
-      const { address, bytes } = candidate;
-      if (address === null || candidate.isJudged) return undefined;
-      const form = shelf.at(address.form);
-      if (form === undefined) return undefined;
-      const text = form.isAscii ? latin1Of(bytes) : utf8Of(bytes);
-      const fit = text === null ? undefined : form.fits(text, address, address.formSite);
-      if (text === null || fit === undefined) return undefined;
-      const isVouched = !form.hasToken && isSpeaker(candidate);
-      if (!form.hasSite && !isVouched && candidate.tokenHash === null) return undefined;
-      candidate.text = text;
-      candidate.line = lineOf(text, form, fit);
-      candidate.form = address.form;
-      candidate.token = form.hasToken ? text.slice(fit.tokenFrom, fit.tokenTo) : undefined;
-      candidate.siteId = form.hasSite ? address.formSite : null;
-      if (isVouched) candidate.proof = "connection";
-      return timeIs(candidate, Number.isNaN(fit.ms) ? null : fit, policy);
-    },
-    learn(candidate, event) {
-      const { address, text, raw, line } = candidate;
-      if (line !== null || text === null || raw !== null || event.detail !== null) return;
-      if (address?.isKept !== true || !address.isOfTopic || candidate.isJudged) return;
-      if (address.formless++ % learnEvery !== 0) return;
-      // By a form that is ASCII a text is read as Latin-1, and one with other characters would never fit.
-      const isAscii = Buffer.byteLength(text) === text.length;
-      const isLike = (one: number) => shelf.at(one)?.isAscii === isAscii && isOf(one, event, text, address);
-      const number = shelf.last.find(isLike) ?? shelf.learn(text);
-      if (number === undefined || !isOf(number, event, text, address)) return;
-      address.form = number;
-      address.formSite = event.siteId;
-    },
-  };
+/** @param event that was made of a candidate which `examine` filled in */
+export function learnForm(candidate: Candidate, event: Event): void {
+  const { address, text, raw, line } = candidate;
+  if (line !== null || text === null || raw !== null || event.detail !== null) return;
+  if (address?.isKept !== true || !address.isOfTopic || candidate.isJudged) return;
+  if (address.formless++ % learnEvery !== 0) return;
+  // By a form that is ASCII a text is read as Latin-1, and one with other characters would never fit.
+  const isAscii = Buffer.byteLength(text) === text.length;
+  const isLike = (one: number) => shelf.at(one)?.isAscii === isAscii && isOf(one, event, text, address);
+  const number = shelf.last.find(isLike) ?? shelf.learn(text);
+  if (number === undefined || !isOf(number, event, text, address)) return;
+  address.form = number;
+  address.formSite = event.siteId;
 }
 
 /** Does the form of this number tell of the text what was found out stage by stage? */

@@ -27,7 +27,7 @@ import {
 import type { Judge, Pending, Several } from "./contract.ts";
 import { sizeSettings } from "./decode.ts";
 import { examine } from "./examine.ts";
-import { createForms } from "./forms.ts";
+import { learnForm } from "./forms.ts";
 import { createKeeper, keepSettings, mirrors } from "./keep.ts";
 import { createLimiter, keptRate, rateOf, rateSettings, type Rate } from "./limit.ts";
 import { readMapped, type Part } from "./mapped.ts";
@@ -75,7 +75,6 @@ export function createJudge(options: JudgeOptions): Judge {
   const unproven = createLimiter();
   const kept = createLimiter();
   const keeper = createKeeper();
-  const forms = createForms();
   let rated: Policy | undefined;
   let rate: Rate | undefined;
   /** Of the message judged last: a group's come in the same few milliseconds, and two clocks cost as much as the limit itself. */
@@ -84,7 +83,7 @@ export function createJudge(options: JudgeOptions): Judge {
   function decide(candidate: Candidate): Entry | Pending | Several {
     const route = candidate.given === undefined ? mappingFor(candidate.topic) : undefined;
     candidate.isTimeKnown = clock.isTimeKnown?.(candidate.receivedMs) ?? true;
-    if (route === undefined) return conclude(candidate, examine(candidate, policy(), forms));
+    if (route === undefined) return conclude(candidate, examine(candidate, policy()));
     const parts = readMapped(candidate, route, policy());
     const [only] = parts;
     if (parts.length === 1 && only !== undefined) return conclude(only.candidate, only.why);
@@ -98,7 +97,7 @@ export function createJudge(options: JudgeOptions): Judge {
     try {
       const route = mappingFor(candidate.topic);
       return route === undefined
-        ? [{ candidate, why: examine(candidate, policy(), forms) }]
+        ? [{ candidate, why: examine(candidate, policy()) }]
         : readMapped(candidate, route, policy());
     } catch (error) {
       return [{ candidate, why: faultOf(error) }];
@@ -203,11 +202,6 @@ export function createJudge(options: JudgeOptions): Judge {
     }
   }
 
-  function learnedFrom<V extends Entry | Pending | Several>(candidate: Candidate, verdict: V): V {
-    if ("kind" in verdict && verdict.kind === "event") forms.learn(candidate, verdict);
-    return verdict;
-  }
-
   return {
     judge(message) {
       const candidate = candidateOf(message);
@@ -259,6 +253,11 @@ export function createJudge(options: JudgeOptions): Judge {
       return [...new Set(parts.map((part) => addressOf(part.candidate).key))];
     },
   };
+}
+
+function learnedFrom<V extends Entry | Pending | Several>(candidate: Candidate, verdict: V): V {
+  if ("kind" in verdict && verdict.kind === "event") learnForm(candidate, verdict);
+  return verdict;
 }
 
 /** Of an envelope, whether the device's or the canonical one. */

@@ -4,7 +4,7 @@
  *
  * The earlier services kept either every payload or none; with none, nobody could tell why a device was rejected.
  */
-import { oneOf, flag } from "../core/settings.ts";
+import { oneOf, flag, type Values } from "../core/settings.ts";
 
 export const keepSettings = {
   mode: oneOf({
@@ -25,11 +25,7 @@ export const keepSettings = {
   }),
 };
 
-interface KeepPolicy {
-  readonly mode: "PROD" | "DEV";
-  readonly storeRejects: boolean;
-  readonly mirrorRejects: boolean;
-}
+type KeepPolicy = Values<typeof keepSettings>;
 
 /** Payloads sampled per minute, all devices together: a flood of made-up devices must not fill the disk. */
 const samplesPerMinuteMax = 1000;

@@ -58,17 +58,8 @@ export function createFlights(): Flights {
     size: () => open.size,
     open({ tenantId, deviceId }, siteId, deadlineMs, isKnown) {
       const key = deviceKey(tenantId, deviceId);
-      const changes = { isVoid: false, isSecondTry: false };
-      const flight: Flight = {
-        key,
-        tenantId,
-        deviceId,
-        siteId,
-        deadlineMs,
-        isKnown,
-        ...changes,
-        waiting: [],
-      };
+      const who = { key, tenantId, deviceId, siteId };
+      const flight: Flight = { ...who, deadlineMs, isKnown, isVoid: false, isSecondTry: false, waiting: [] };
       open.set(key, flight);
       queueOf(flight).add(flight);
       return flight;

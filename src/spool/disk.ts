@@ -6,8 +6,8 @@ import type { HeldReason } from "../core/held.ts";
 import { explain } from "../core/log/log.ts";
 import { size } from "../core/text/readable.ts";
 import { freeBytesOn } from "../core/file/free-bytes.ts";
-import { freePages, freePagesKept, vacuum } from "../core/file/sqlite.ts";
-import { busyTimeoutMs, pageBytes } from "./open.ts";
+import { freePages, freePagesKept, pageBytes, vacuum } from "../core/file/sqlite.ts";
+import { busyTimeoutMs } from "./open.ts";
 
 /**
  * Thrown if nothing can be appended now: the spool is at its bound or the disk is full. What was to be appended is

@@ -2,7 +2,6 @@
 import type { Database } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
 import { letGo } from "../core/memory/let-go.ts";
-import { memoryShares } from "../core/memory/budget.ts";
 import { explain } from "../core/log/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
 import { memoryBytes } from "./tail.ts";
@@ -30,8 +29,6 @@ export interface Encoded extends Group {
 }
 
 interface Totals {
-  /** The newest seq; 0: none. */
-  readonly last: number;
   readonly bytes: number;
   /** Wall clock at which the latest was received; null: none. */
   readonly newestMs: number | null;
@@ -81,7 +78,7 @@ export class Groups {
   readonly #remove;
   readonly #totals;
 
-  constructor(db: Database, recentBytesMax = memoryShares().recentBytes) {
+  constructor(db: Database, recentBytesMax: number) {
     this.#recentBytesMax = recentBytesMax;
     this.#insert = db.query(insertGroup);
     this.#holding = db.query<Place, [number]>(
@@ -100,13 +97,13 @@ export class Groups {
     );
     this.#remove = db.query("DELETE FROM groups WHERE last <= ?");
     this.#totals = db.query<Totals, []>(
-      `SELECT coalesce(max(last), 0) AS last, coalesce(sum(${rowBytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
+      `SELECT coalesce(sum(${rowBytes}), 0) AS bytes, max(received_ms) AS newestMs FROM groups`,
     );
   }
 
   /** Looks through all groups. */
   totals(): Totals {
-    return this.#totals.get() ?? { last: 0, bytes: 0, newestMs: null };
+    return this.#totals.get() ?? { bytes: 0, newestMs: null };
   }
 
   /** The oldest seq held. */

@@ -4,13 +4,12 @@
 import { join } from "node:path";
 import type { Database } from "bun:sqlite";
 import { explain } from "../core/log/log.ts";
-import { damageIn, openSqlite, quickCheck } from "../core/file/sqlite.ts";
+import { damageIn, openSqlite, pageBytes, quickCheck } from "../core/file/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
 import { persistWal, noteState, whatIsMissing } from "./state.ts";
 
 /** A file larger than this is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
-export const pageBytes = 4096;
 /**
  * How long a write waits if somebody else (an operator's sqlite3) has the file locked. The whole gateway waits with
  * it, and the write is tried again anyway.
@@ -24,7 +23,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   if (missing !== undefined) throw new Error(missing);
   let db: Database | undefined;
   try {
-    db = openSqlite(path, pageBytes);
+    db = openSqlite(path);
     const verdict = checkUnlessLarge(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
@@ -45,9 +44,9 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
  * The last seq ever given: the newest group may have been removed (tools/repair.ts), but its number is never given
  * again.
  */
-export function headOf(db: Database, last: number): number {
-  const begun = db.query<{ first: number | null }, []>("SELECT max(first) AS first FROM epochs").get()?.first;
-  return Math.max(last, (begun ?? 1) - 1);
+export function headOf(db: Database): number {
+  const seqs = "SELECT max(last) AS seq FROM groups UNION ALL SELECT max(first) - 1 FROM epochs";
+  return db.query<{ seq: number | null }, []>(`SELECT max(seq) AS seq FROM (${seqs})`).get()?.seq ?? 0;
 }
 
 function checkUnlessLarge(db: Database): string {

@@ -12,8 +12,8 @@ import { SidecarTables } from "./sidecar.ts";
 export function takeOver(db: Database, window: number, recentBytesMax: number) {
   const claim = db.transaction(() => {
     const groups = new Groups(db, recentBytesMax);
-    const { last, bytes, newestMs } = groups.totals();
-    const head = headOf(db, last);
+    const { bytes, newestMs } = groups.totals();
+    const head = headOf(db);
     const epochs = new Epochs(db, head + 1, groups.first() ?? head + 1);
     const sidecar = new SidecarTables(db, window);
     return { db, groups, cursors: new Cursors(db), sidecar, bytes, newestMs, head, epochs };

@@ -63,6 +63,15 @@ function setUp(far: ReturnType<typeof farSide>, dataDir = kit.dir(), settings: P
 }
 type Running = ReturnType<typeof setUp>;
 
+/** One that has delivered so many. */
+async function havingDelivered(far: ReturnType<typeof farSide>, count: number): Promise<Running> {
+  const it = setUp(far);
+  putInto(it.spool, count);
+  it.drain.start();
+  await it.clock.pass(10);
+  return it;
+}
+
 async function stop({ clock, spool, drain }: Running): Promise<void> {
   const stopped = drain.stop(1_000);
   await clock.pass(2_000);
@@ -107,10 +116,7 @@ describe("exactly once", () => {
 
   test("when the spool was restored from a copy and numbers entries anew", async () => {
     const far = farSide();
-    const first = setUp(far);
-    putInto(first.spool, 5);
-    first.drain.start();
-    await first.clock.pass(10);
+    const first = await havingDelivered(far, 5);
     const copy = kit.dir();
     putInto(first.spool, 1);
     cpSync(first.dataDir, copy, { recursive: true });
@@ -129,10 +135,7 @@ describe("exactly once", () => {
 
   test("when a new disk starts a new spool", async () => {
     const far = farSide();
-    const first = setUp(far);
-    putInto(first.spool, 5);
-    first.drain.start();
-    await first.clock.pass(10);
+    await havingDelivered(far, 5);
     const { clock, spool, drain } = setUp(far);
     spool.append(entries(3, 101), emptyRecord);
     drain.start();
@@ -193,10 +196,7 @@ describe("a downstream system that was restored to an older state", () => {
 
   test("that knows none of the spool's starts gets everything the spool has", async () => {
     const far = farSide();
-    const first = setUp(far);
-    putInto(first.spool, 10);
-    first.drain.start();
-    await first.clock.pass(10);
+    const first = await havingDelivered(far, 10);
     await stop(first);
     far.positions.clear();
     far.rows.length = 0;
@@ -219,10 +219,7 @@ describe("another gateway that goes on under our start, from a copy of our memor
 
   test("leaves what comes from then on to a new start, which counts on, also after a restart", async () => {
     const far = farSide();
-    const first = setUp(far);
-    putInto(first.spool, 5);
-    first.drain.start();
-    await first.clock.pass(10);
+    const first = await havingDelivered(far, 5);
     const [begun] = first.spool.epochs;
     anotherAt(far, newest(first.spool), 7);
     putInto(first.spool, 3);

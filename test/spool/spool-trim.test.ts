@@ -25,6 +25,14 @@ import {
 const kit = spoolKit();
 afterEach(() => kit.clear());
 
+/** One that keeps what a sink has still to take, which is all. */
+function keeping(settings: Parameters<typeof kit.spool>[0] = {}) {
+  const clock = simulatedClock();
+  const spool = kit.spool({ clock, ...settings });
+  spool.keepFor(["postgres"]);
+  return { spool, clock };
+}
+
 /** Of all that is asked for at once from now on, how many rows came; until the test's end. */
 function lengthsOfAnswers(): readonly number[] {
   const lengths = [0];
@@ -70,9 +78,7 @@ describe("trimming", () => {
   });
 
   test("what is settled stays for a minute more, for a standby that takes over may lack the last of it", () => {
-    const clock = simulatedClock();
-    const spool = kit.spool({ clock });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping();
     put(spool, 10, 10);
     spool.setCursor("postgres", settledTo(20));
     clock.advance(59_000);
@@ -87,9 +93,7 @@ describe("trimming", () => {
   });
 
   test("what is settled stays on the disk only: memory is for what a sink has still to get", () => {
-    const clock = simulatedClock();
-    const spool = kit.spool({ clock });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping();
     put(spool, 10, 10, 10);
     const held = (seq: number) => spool.read(seq)[0];
     const [settled, left] = [held(1), held(11)];
@@ -107,9 +111,7 @@ describe("trimming", () => {
   });
 
   test("neither an outage nor silence is part of that minute: what the system lost shows when it is given more", () => {
-    const clock = simulatedClock();
-    const spool = kit.spool({ clock });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping();
     put(spool, 10, 10);
     spool.setCursor("postgres", settledTo(20));
     clock.advance(600_000);
@@ -123,9 +125,7 @@ describe("trimming", () => {
   });
 
   test("the minute passes under load too, in which something always waits", () => {
-    const clock = simulatedClock();
-    const spool = kit.spool({ clock });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping();
     for (let second = 0; second < 120; second++) {
       put(spool, 10);
       spool.setCursor("postgres", settledTo(spool.head - 5));
@@ -222,9 +222,7 @@ describe("trimming", () => {
 
   test("the newest group stays, so that the head is right after a restart", () => {
     const dataDir = kit.dir();
-    const clock = simulatedClock();
-    const spool = kit.spool({ dataDir, clock, ...littleRoom });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping({ dataDir, ...littleRoom });
     put(spool, 10, 10, 5);
     spool.setCursor("postgres", settledTo(25));
     clock.advance(1_000);
@@ -244,9 +242,7 @@ describe("trimming", () => {
 
   test("bytes are those of the groups held, after trimming and after a restart too", () => {
     const dataDir = kit.dir();
-    const clock = simulatedClock();
-    const spool = kit.spool({ dataDir, clock, ...littleRoom });
-    spool.keepFor(["postgres"]);
+    const { spool, clock } = keeping({ dataDir, ...littleRoom });
     spool.append(bulky(1, 10_000), emptyRecord);
     const one = spool.bytes;
     expect(one).toBeGreaterThan(7_000);
@@ -261,10 +257,7 @@ describe("trimming", () => {
 
   test("space is returned to the file system once a large backlog is drained", () => {
     const dataDir = kit.dir();
-    const clock = simulatedClock();
-    const spool = kit.spool({ dataDir, clock });
-    spool.keepFor(["postgres"]);
-    spool.setCursor("postgres", settledTo(0));
+    const { spool, clock } = keeping({ dataDir });
     for (let i = 0; i < 120; i++) spool.append(bulky(8, 60_000), emptyRecord);
     clock.advance(0);
     const path = join(dataDir, "spool.db");
@@ -286,9 +279,7 @@ describe("at the byte bound", () => {
   const bytesMax = 200_000;
 
   test("an append fails as a whole, and succeeds once the sinks have made room", () => {
-    const spool = kit.spool({ bytesMax });
-    spool.keepFor(["postgres"]);
-    spool.setCursor("postgres", settledTo(0));
+    const { spool } = keeping({ bytesMax });
     let fits = 0;
     const append = () => spool.append(bulky(1, 30_000), emptyRecord);
     expect(() => {
@@ -306,9 +297,7 @@ describe("at the byte bound", () => {
   });
 
   test("what has no room is encoded once, however often it is tried, and what came meanwhile goes with it", () => {
-    const spool = kit.spool({ bytesMax });
-    spool.keepFor(["postgres"]);
-    spool.setCursor("postgres", settledTo(0));
+    const { spool } = keeping({ bytesMax });
     for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
     let reads = 0;
     const [{ payload, ...rest } = anEntry()] = bulky(1, 60_000);
@@ -336,8 +325,7 @@ describe("at the byte bound", () => {
 
   test("an append without entries passes: it takes no room", () => {
     const dataDir = kit.dir();
-    const spool = kit.spool({ dataDir, bytesMax });
-    spool.keepFor(["postgres"]);
+    const { spool } = keeping({ dataDir, bytesMax });
     for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
     expect(() => spool.append(bulky(1, 60_000), emptyRecord)).toThrow(SpoolFull);
     spool.append([], { books: new Map([["duplicate", 1]]) });
@@ -408,8 +396,7 @@ describe("at the byte bound", () => {
   });
 
   test("a group larger than the bound is written once everything else is settled", () => {
-    const spool = kit.spool({ bytesMax: 65_536 });
-    spool.keepFor(["postgres"]);
+    const { spool } = keeping({ bytesMax: 65_536 });
     for (let i = 1; i <= 3; i++) {
       spool.setCursor("postgres", settledTo(spool.head));
       spool.append(bulky(3, 60_000), emptyRecord);
@@ -419,9 +406,7 @@ describe("at the byte bound", () => {
   });
 
   test("what ends a hold is written if only the hold is in the way", () => {
-    const spool = kit.spool({ bytesMax });
-    spool.keepFor(["postgres"]);
-    spool.setCursor("postgres", settledTo(0));
+    const { spool } = keeping({ bytesMax });
     for (let i = 0; i < 8; i++) spool.append(bulky(1, 30_000), emptyRecord);
     spool.holdFrom(1);
     const ending = () => spool.append(bulky(1, 60_000), { ...emptyRecord, endsTheHold: true });

@@ -19,7 +19,7 @@ import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quaranti
 import type { Judge } from "../../judge/contract.ts";
 import { toColumns } from "../../core/columns.ts";
 import { findByDevice, type DeviceLookup } from "../../core/registry.ts";
-import { receivedMsOf, type QuarantineRow, type QuarantineTable } from "../../core/quarantine-table.ts";
+import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
 export interface QuarantineParts {
   readonly table: QuarantineTable;
@@ -171,7 +171,8 @@ function entryOf(row: QuarantineRow): Reject {
   return {
     seq: 0,
     kind: "reject",
-    receivedMs: receivedMsOf(row),
+    // An entry keeps it to the ms.
+    receivedMs: Date.parse(`${row.ingestedAt.slice(0, 23)}Z`),
     topic: row.topic,
     tenantId: row.tenantId,
     deviceId: row.deviceId,

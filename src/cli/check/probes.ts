@@ -11,7 +11,7 @@ import { statusTopicOf } from "../../admin/status-topic.ts";
 import { probeStatusTopic } from "../../source/mqtt/probe.ts";
 import { filtersOf } from "../../source/mqtt/options.ts";
 import { thisHost } from "../../config/host.ts";
-import { doubtOfDisk } from "../../core/file/disk-kind.ts";
+import { doubtOfDisk } from "../disk-kind.ts";
 import { freeBytesOn, whyNoNewFile } from "../../core/file/free-bytes.ts";
 import { whyReadOnly } from "../../core/file/owner.ts";
 import type { CertificateEnd } from "../../core/net/pem.ts";

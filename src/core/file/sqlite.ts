@@ -7,11 +7,13 @@ import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "../log/log.ts";
 import { cureOf, giveToOwner } from "./owner.ts";
 
+export const pageBytes = 4096;
+
 /**
  * Opens (and creates) a database file.
  * @throws if the file is not a database, is damaged, or the directory cannot be written; the message names the file and the fix.
  */
-export function openSqlite(path: string, pageSize = 4096): Database {
+export function openSqlite(path: string): Database {
   let db: Database | undefined;
   try {
     const isNew = !existsSync(path);
@@ -20,7 +22,7 @@ export function openSqlite(path: string, pageSize = 4096): Database {
     if (isNew && path !== ":memory:") giveToOwner(path);
     // First: the next ones, too, may find another process at the file.
     db.run("PRAGMA busy_timeout = 5000");
-    db.run(`PRAGMA page_size = ${pageSize}`);
+    db.run(`PRAGMA page_size = ${pageBytes}`);
     db.run("PRAGMA auto_vacuum = INCREMENTAL");
     db.run("PRAGMA journal_mode = WAL");
     db.run("PRAGMA synchronous = FULL");

@@ -7,7 +7,7 @@ import type { Client, PublishPacket } from "aedes";
 import type { DeviceId } from "../../core/device.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
 import type { Intake, Message, MessageOutcome } from "../../core/message.ts";
-import { boundedPayload } from "../../core/payload-head.ts";
+import { boundedPayload } from "../payload-head.ts";
 import { redeliveryKey } from "../../core/redelivery-key.ts";
 
 export class BrokerMessage implements Message {

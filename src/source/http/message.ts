@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import type { DeviceId } from "../../core/device.ts";
 import type { Message, MessageAddress, MessageOutcome } from "../../core/message.ts";
-import { boundedPayload } from "../../core/payload-head.ts";
+import { boundedPayload } from "../payload-head.ts";
 import { redeliveryKey } from "../../core/redelivery-key.ts";
 import type { Share } from "./body.ts";
 import type { Sent } from "./requests.ts";

@@ -10,7 +10,7 @@
  *
  * Payloads are views of their chunk, and hold all of it; but all of its messages come and go together. Rejected alternative: copies.
  */
-import { headBytes } from "../../core/payload-head.ts";
+import { headBytes } from "../payload-head.ts";
 import { MqttMessage } from "./outstanding.ts";
 
 export interface ReaderSpec {

@@ -5,7 +5,6 @@
 import type { Database } from "bun:sqlite";
 import { openSqlite, removeSqlite } from "../../core/file/sqlite.ts";
 import type { Group } from "../codec.ts";
-import { pageBytes } from "../open.ts";
 import { asFarAsReadable, attempt, groupsOf, keysOf, lastKey, type Reading } from "./salvage.ts";
 import { insertGroup } from "../groups.ts";
 import { prepareSpool } from "../schema.ts";
@@ -43,7 +42,7 @@ export function rebuild(
   reading?: Reading,
 ): string[] {
   removeSqlite(path);
-  const to = openSqlite(path, pageBytes);
+  const to = openSqlite(path);
   try {
     // Nobody uses the file until it replaces the old one, so it needs no journal as large as itself.
     to.run("PRAGMA journal_mode = OFF");

@@ -62,7 +62,6 @@ function contentsOf(db: Database) {
   const groups = db
     .query<
       {
-        last: number;
         first: number | null;
         groups: number;
         entries: number;
@@ -72,12 +71,12 @@ function contentsOf(db: Database) {
       },
       []
     >(
-      `SELECT coalesce(max(last), 0) AS last, (SELECT last - count + 1 FROM groups ORDER BY last LIMIT 1) AS first,
+      `SELECT (SELECT last - count + 1 FROM groups ORDER BY last LIMIT 1) AS first,
          count(*) AS groups, coalesce(sum(count), 0) AS entries, coalesce(sum(${rowBytes}), 0) AS bytes,
          min(received_ms) AS oldest, max(received_ms) AS newest FROM groups`,
     )
     .get();
-  const head = headOf(db, groups?.last ?? 0);
+  const head = headOf(db);
   const letters = db.query<{ sink: string; n: number }, []>(
     "SELECT sink, count(*) AS n FROM dead_letters GROUP BY sink",
   );
@@ -104,9 +103,6 @@ export function historyIn(dataDir: string) {
 function historyOf(dataDir: string) {
   try {
     return withFile(dataDir, (db) => {
-      const { last } = db
-        .query<{ last: number }, []>("SELECT coalesce(max(last), 0) AS last FROM groups")
-        .get() ?? { last: 0 };
       const known = db
         .query<{ sink: string; delivered: number }, []>("SELECT sink, delivered FROM cursors")
         .all();
@@ -114,7 +110,7 @@ function historyOf(dataDir: string) {
       return {
         hasSink: (name: string) => delivered.has(name),
         cursorOf: (name: string) => ({ delivered: delivered.get(name) ?? 0 }),
-        head: headOf(db, last),
+        head: headOf(db),
       };
     });
   } catch {

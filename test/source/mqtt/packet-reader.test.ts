@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import mqttPacket, { type IPublishPacket, type Packet } from "mqtt-packet";
 import type { MqttMessage } from "../../../src/source/mqtt/outstanding.ts";
-import { headBytes } from "../../../src/core/payload-head.ts";
+import { headBytes } from "../../../src/source/payload-head.ts";
 import { createPacketReader } from "../../../src/source/mqtt/packet-reader.ts";
 
 const BOUND = 1000;

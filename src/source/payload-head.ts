@@ -1,5 +1,5 @@
 /** What a source keeps of a payload that is larger than is allowed: the judge rejects it by its size, and shows its beginning. */
-import type { Message } from "./message.ts";
+import type { Message } from "../core/message.ts";
 
 export const headBytes = 4096;
 
