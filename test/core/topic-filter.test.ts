@@ -92,6 +92,32 @@ describe("a topic is matched", () => {
   });
 });
 
+describe("the parts of a level", () => {
+  const matched = (pattern: string, level: string) => {
+    const read = patternOf(pattern);
+    if (typeof read === "string") throw new Error(read);
+    return match(read, level);
+  };
+
+  test("are each as short as may be", () => {
+    const texts = [""];
+    for (const text of texts) if (text.length < 6) texts.push(...[..."ab-x"].map((letter) => text + letter));
+    for (const pattern of ["{p}-{q}", "a{p}", "{p}x", "a{p}-{q}x", "{p}-{q}-x", "{p}-b{q}a{r}", "ab{p}b"]) {
+      const regex = new RegExp(`^${pattern.replaceAll(/\{.\}/g, "(.+?)")}$`);
+      for (const text of texts)
+        expect([pattern, text, matched(pattern, text)]).toEqual([
+          pattern,
+          text,
+          regex.exec(text)?.slice(1) ?? null,
+        ]);
+    }
+  });
+
+  test("are found at once in a level of which nearly all fits: whoever may publish held the gateway for hours", () => {
+    expect(matched("{a}-{b}-{c}-{d}.x", "-".repeat(65_000))).toBeNull();
+  });
+});
+
 test.each([
   ["tele/{device}/SENSOR", "tele/+/SENSOR"],
   ["v3/{app}@{tenant}/up", "v3/+/up"],

@@ -2,7 +2,7 @@
  * The topic of a mapping: literal levels, `+` for a level that does not matter, `{name}` for a level or a part of
  * one, `{name...}` for the rest. A topic is matched once and the result kept (routes.ts), so matching may be slow.
  */
-import type { Level } from "../../core/topic-filter.ts";
+import { type Level, partsIn } from "../../core/topic-filter.ts";
 import { nameIn, partsOf, restNameIn } from "./braces.ts";
 
 export interface Pattern {
@@ -49,8 +49,7 @@ function levelOf(level: string): Level | string {
     return `${JSON.stringify(level)} is no level: text, +, {name}, text with {name}, or {name...}`;
   if (names.length === 0) return { kind: "literal", text: level };
   if (pieces.slice(1, -1).includes("")) return `in ${level} nothing parts two names`;
-  const regex = new RegExp(`^${pieces.map((piece) => RegExp.escape(piece)).join("(.+?)")}$`, "s");
-  return { kind: "parts", pieces, names, regex };
+  return { kind: "parts", pieces, names };
 }
 
 function namesOf(level: Level): readonly string[] {
@@ -80,9 +79,9 @@ export function match({ levels }: Pattern, topic: string): string[] | null {
     if (level.kind === "any" && level.name !== null) values.push(text);
     if (level.kind === "rest") values.push(given.slice(i).join("_"));
     if (level.kind !== "parts") continue;
-    const found = level.regex.exec(text);
+    const found = partsIn(level, text);
     if (found === null) return null;
-    values.push(...found.slice(1));
+    values.push(...found);
   }
   return values;
 }
