@@ -21,18 +21,15 @@ export type AuditLog = (line: Readonly<Record<string, unknown>> & { action: stri
 /** @param file the file that is written in addition to the log */
 export function createAudit(options: { file: string; who: string; clock: Clock; log: Log }): AuditLog {
   const { file, who, clock, log } = options;
-  let bytes = sizeOf(file);
   return (line) => {
     const record = maskedIn({ at: new Date(clock.wallMs()).toISOString(), who, ...line });
     log.info({ audit: record }, "audit");
     const text = `${JSON.stringify(record)}\n`;
     try {
-      if (bytes > 0 && bytes + text.length > auditBytesMax) {
-        renameSync(file, `${file}.1`);
-        bytes = 0;
-      }
+      // Asked each time, for somebody may have moved the file away.
+      const bytes = sizeOf(file);
+      if (bytes > 0 && bytes + Buffer.byteLength(text) > auditBytesMax) renameSync(file, `${file}.1`);
       appendFileSync(file, text, { mode: 0o640 });
-      bytes += Buffer.byteLength(text);
     } catch (error) {
       log.error({ file, error: explain(error) }, "the audit log cannot be written");
     }

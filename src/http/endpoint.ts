@@ -30,7 +30,8 @@ export interface Asked<Q, B> {
   /** For bodies that are streams. */
   readonly request: Request;
   /**
-   * Adds details to the request's line in the audit log, besides the names in the path. Never a token, nor its hash.
+   * Adds details to the request's line in the audit log, besides the names in the path. Never a token, nor its hash. Outside /admin there
+   * is such a line only if this is called.
    */
   note(details: Details): void;
 }
@@ -103,7 +104,8 @@ export function endpoint<A, Q = undefined, B = undefined>(spec: Spec<Q, B, A>): 
 }
 
 /**
- * Adds the routes to the app. A request that may change something leaves a line in the audit log, however it ended.
+ * Adds the routes to the app. A request under /admin that may change something leaves a line in the audit log, however it ended. Elsewhere
+ * (/login) strangers may ask, who could push all other lines out of it: only what its handler notes, because it changed something.
  */
 export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit: AuditLog): void {
   for (const { method, path, id, access, respond } of endpoints) {
@@ -111,10 +113,12 @@ export function mount(app: Hono<HttpEnv>, endpoints: readonly Endpoint[], audit:
     const route = path.replace(/\{(\w+)\}/g, (_, name) => (name === "id" ? ":id{[0-9]+}" : `:${name}`));
     app.on(method, route, async (c) => {
       if (method === "GET" || access === "read") return respond(c, () => {});
-      let details: Details = {};
+      let details: Details | undefined = path.startsWith("/admin/") ? {} : undefined;
       const target = c.req.param() as Details;
-      const written = (status: number, more: Details = {}) =>
+      const written = (status: number, more: Details = {}) => {
+        if (details === undefined) return;
         audit({ from: c.env.clientAddress, action: id, ...target, ...details, status, ...more });
+      };
       try {
         const response = await respond(c, (more) => {
           details = { ...details, ...more };

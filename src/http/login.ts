@@ -29,10 +29,13 @@ export function loginEndpoints(
       body: bodyOf,
       answer: { help: "The cookie is set.", schema: done },
       problems: [401, 403, 429],
-      handle({ body, request, client }) {
+      handle({ body, request, client, note }) {
         if (sessions === undefined) return problem(403, "There is no ADMIN_TOKEN: this host needs no login.");
         const cookie = sessions.open(body.token, request.headers.get("x-forwarded-proto") === "https");
-        if (cookie !== undefined) return withCookie({ status: "logged in" }, cookie);
+        if (cookie !== undefined) {
+          note({});
+          return withCookie({ status: "logged in" }, cookie);
+        }
         const waitMs = attempts.waitMs(client);
         attempts.wrong(client);
         warn({ remote: client }, "wrong ADMIN_TOKEN");
@@ -56,9 +59,10 @@ export function loginEndpoints(
       id: "session.logout",
       summary: "End the session of the page",
       answer: { help: "The cookie is removed.", schema: done },
-      handle: ({ request }) => {
-        const cookie = sessions?.close(request.headers.get("cookie") ?? undefined);
-        return withCookie({ status: "logged out" }, cookie ?? "");
+      handle({ request, note }) {
+        const cookies = request.headers.get("cookie") ?? undefined;
+        if (sessions?.has(cookies) === true) note({});
+        return withCookie({ status: "logged out" }, sessions?.close(cookies) ?? "");
       },
     }),
   ];

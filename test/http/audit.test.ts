@@ -39,6 +39,17 @@ test("it is bounded: one old file is kept", () => {
   expect(existsSync(`${file}.2`)).toBe(false);
 });
 
+test("a file that somebody moved away, just before it would have been, is begun anew", () => {
+  const file = join(directory, "audit.ndjson");
+  const audit = createAudit({ file, who: "loopback", clock: simulatedClock(), log: silentLog });
+  const long = { ...change, text: " ".repeat(auditBytesMax * 0.6) };
+  audit(long);
+  rmSync(file);
+  for (const n of [1, 2]) audit({ ...change, n, text: long.text.slice(n) });
+  expect(JSON.parse(readFileSync(`${file}.1`, "utf8"))).toMatchObject({ n: 1 });
+  expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ n: 2 });
+});
+
 test("a file that cannot be written is reported, and the change is in the log all the same", () => {
   const { log, lines } = recordingLog();
   const audit = createAudit({

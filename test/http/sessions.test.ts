@@ -96,4 +96,25 @@ describe("sessions", () => {
     expect(statuses[0]).toBe(401);
     expect(statuses.at(-1)).toBe(429);
   });
+
+  test("the audit log has who logged in and out, and nothing of strangers, who could push all else out of it", async () => {
+    const { view } = fakeView();
+    const audited: Record<string, unknown>[] = [];
+    const audit = (line: Record<string, unknown>) => void audited.push(line);
+    const app = createApp({ view, adminToken: token, audit, clock: simulatedClock(), log: silentLog });
+    const post = (path: string, body: string, cookie = "") =>
+      app.fetch(new Request(`http://gateway:8080${path}`, { method: "POST", body, headers: { cookie } }), {
+        clientAddress: "10.0.0.7",
+      });
+    for (const body of [JSON.stringify({ token: "wrong" }), "{}", "no JSON"]) await post("/login", body);
+    await post("/logout", "");
+    await post("/logout", "", "sluice_session=made-up");
+    expect(audited).toEqual([]);
+    const login = await post("/login", JSON.stringify({ token }));
+    await post("/logout", "", cookieOf(login.headers.get("set-cookie") ?? ""));
+    expect(audited).toEqual([
+      { from: "10.0.0.7", action: "session.login", status: 200 },
+      { from: "10.0.0.7", action: "session.logout", status: 200 },
+    ]);
+  });
 });
