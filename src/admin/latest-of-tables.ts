@@ -106,9 +106,11 @@ export function latestOfTables({ events, held, clock, ttlMs }: TablesParts): Lat
       .filter((device) => tenantId === undefined || device.tenantId === tenantId)
       .filter((device) => device.seenMs >= since && (after === undefined || bySeen(after, device) < 0))
       .sort(bySeen);
-    const page = devices.slice(0, limit);
-    const isLast = devices.length <= limit && (index === undefined || stored.length < limit);
-    return { devices: page, next: isLast ? null : (page.at(-1) ?? null) };
+    // The tables may have more behind the last that they told of, whatever the spool knows of those that they did tell of.
+    const edge = index === undefined || stored.length < limit ? undefined : stored.at(-1);
+    const sure = edge === undefined ? devices : devices.filter((device) => bySeen(device, edge) <= 0);
+    const page = sure.slice(0, limit);
+    return { devices: page, next: sure.length > limit ? (page.at(-1) ?? null) : (edge ?? null) };
   }
 
   async function seenByReading(): Promise<SeenDevice[]> {

@@ -317,3 +317,27 @@ test("what is still in the spool is told with what the tables have", async () =>
     "d1",
   ]);
 });
+
+test("devices of which the spool knows later messages than the tables end no list before the silent ones", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice-latest-"));
+  const store = localStore({ path: join(dir, "local.db") });
+  const it = await tables(store, true, () => rmSync(dir, { recursive: true }));
+  const names = (prefix: string) => Array.from({ length: 4 }, (_, i) => `${prefix}${i}`);
+  const of = (devices: readonly string[], agoMs: number) =>
+    devices.map((deviceId, i) => reading(i + 1, agoMs + i, { a: 1 }, { deviceId }));
+  await it.put([...of(names("silent"), 900_000), ...of(names("busy"), 600_000)]);
+  const waiting = [...of(names("fresh"), 20_000), ...of(names("busy"), 10_000)].map((entry, i) => ({
+    ...entry,
+    seq: i + 1,
+  }));
+  const held = { head: waiting.length, read: (seq: number) => waiting.slice(seq - 1) };
+  const view = latestOfTables({ events: store.events, held, clock: systemClock, ttlMs });
+  const found: string[] = [];
+  for (let after: SeenDevice | null | undefined; after !== null;) {
+    const page = await view.seen({ sinceMs: 0, after, limit: 3 });
+    found.push(...page.devices.map(({ deviceId }) => deviceId));
+    after = page.next;
+  }
+  expect(found).toEqual([...names("busy"), ...names("fresh"), ...names("silent")]);
+  await it.close();
+});
