@@ -144,6 +144,7 @@ export const perSource: readonly Row[] = [
     "Messages that the broker says it dropped, for whichever of its clients",
     "broker_dropped",
   ],
+  ["counter", "source_lost", "Records that Kafka removed before they were read", "lost"],
   ["counter", "source_not_passed_on", "Messages that a slow subscriber did not get", "not_passed_on"],
 ];
 

@@ -15,7 +15,7 @@ interface Case {
   /** Of this gateway, unless they name another instance. */
   readonly series: readonly string[];
   /** Values of each, with which the rule must fire within two hours. */
-  readonly fires: readonly string[];
+  readonly fires: readonly (readonly string[])[];
   /** Each with which it must not: a limit is held from both sides. */
   readonly rests: readonly (readonly string[])[];
 }
@@ -24,25 +24,22 @@ interface Case {
 const cases: Readonly<Record<string, Case>> = {
   SluiceDown: {
     series: ['up{job="sluice"}', 'up{job="node"}'],
-    fires: ["0x120", "1x120"],
+    fires: [["0x120", "1x120"]],
     rests: [["1x120", "0x120"]],
   },
   SluiceSourceAway: is('sluice_source_connected{source="mqtt"}', 0),
-  SluiceBrokerDrops: {
-    series: ['sluice_source_broker_dropped_total{source="mqtt"}'],
-    fires: ["0x70 1x50"],
-    rests: [["0x50 1x70"]],
-  },
+  SluiceBrokerDrops: lossOf('sluice_source_broker_dropped_total{source="mqtt"}'),
+  SluiceKafkaLost: lossOf('sluice_source_lost_total{source="kafka"}'),
   SluiceSinkTrouble: is('sluice_sink_trouble{sink="influx"}', 1),
   SluiceSinkAlarm: is('sluice_sink_alarms{sink="postgres"}', 1),
   SluiceIntakeHeld: {
     series: ['sluice_ready{part="intake"}', 'sluice_ready{part="registry"}'],
-    fires: ["0x120", "1x120"],
+    fires: [["0x120", "1x120"]],
     rests: [["1x120", "0x120"]],
   },
   SluiceSpoolFilling: {
     series: ["sluice_spool_bytes", "sluice_spool_max_bytes"],
-    fires: ["81x120", "100x120"],
+    fires: [["81x120", "100x120"]],
     rests: [["80x120", "100x120"]],
   },
   SluiceSpoolFullSoon: {
@@ -52,7 +49,7 @@ const cases: Readonly<Record<string, Case>> = {
       'sluice_sink_trouble{sink="influx"}',
       'sluice_sink_trouble{instance="other",sink="postgres"}',
     ],
-    fires: ["43199x120", "1x120", "0x120", "0x120"],
+    fires: [["43199x120", "1x120", "0x120", "0x120"]],
     rests: [
       ["43200x120", "1x120", "0x120", "0x120"],
       ["43199x120", "0x120", "0x120", "1x120"],
@@ -60,12 +57,12 @@ const cases: Readonly<Record<string, Case>> = {
   },
   SluiceOldestTooOld: {
     series: ['sluice_sink_oldest_age_seconds{sink="influx"}'],
-    fires: ["3601x120"],
+    fires: [["3601x120"]],
     rests: [["3600x120"]],
   },
   SluiceDeadLettersGrow: {
     series: ['sluice_sink_refused_total{sink="influx"}'],
-    fires: ["0x106 1x14"],
+    fires: [["0x106 1x14"]],
     rests: [["0x101 1x19"]],
   },
   SluiceRejects: {
@@ -75,7 +72,7 @@ const cases: Readonly<Record<string, Case>> = {
       "sluice_received_total",
       'sluice_received_total{instance="other"}',
     ],
-    fires: ["0+30x120", "0+21x120", "0+1000x120", "0+9000x120"],
+    fires: [["0+30x120", "0+21x120", "0+1000x120", "0+9000x120"]],
     rests: [["0+30x120", "0+19x120", "0+1000x120", "0+9x120"]],
   },
   SluiceUnbalanced: is("sluice_balanced", 0),
@@ -83,13 +80,13 @@ const cases: Readonly<Record<string, Case>> = {
   SluiceRevocationsSlow: is("sluice_registry_changes_heard", 0),
   SluiceDiskLow: {
     series: ["sluice_spool_free_disk_bytes", "sluice_spool_min_free_bytes"],
-    fires: ["134217727x120", "67108864x120"],
+    fires: [["134217727x120", "67108864x120"]],
     rests: [["134217728x120", "67108864x120"]],
   },
   SluiceCertificateEnds: {
     series: ['sluice_certificate_expiry_timestamp_seconds{setting="MQTT_TLS_CA"}'],
     // In 14 days less an hour at the end of the two hours, and in 14 days.
-    fires: [`${14 * 86_400 + 3_500}x120`],
+    fires: [[`${14 * 86_400 + 3_500}x120`]],
     rests: [[`${14 * 86_400 + 7_200}x120`]],
   },
   SluiceClockNotBelieved: is("sluice_clock_believed", 0),
@@ -98,12 +95,34 @@ const cases: Readonly<Record<string, Case>> = {
 
 /** Fires at this of 0 and 1, and not at the other. */
 function is(series: string, value: 0 | 1): Case {
-  return { series: [series], fires: [`${value}x120`], rests: [[`${1 - value}x120`]] };
+  return { series: [series], fires: [[`${value}x120`]], rests: [[`${1 - value}x120`]] };
+}
+
+/** Also if it was lost while the gateway was away for longer than the rule looks back. */
+function lossOf(series: string): Case {
+  const [runs, began] = ["7200+60x120", "_x90 0+60x30"];
+  return {
+    series: [series, "sluice_uptime_seconds", 'sluice_uptime_seconds{instance="other"}'],
+    fires: [
+      ["0x70 1x50", runs, runs],
+      ["_x90 5x30", began, runs],
+    ],
+    rests: [
+      ["0x50 1x70", runs, began],
+      ["_x90 0x30", began, runs],
+    ],
+  };
 }
 
 /** All of them are asked at once, each of a gateway of its own: promtool takes a third of a second per test. */
 const asked = Object.entries(cases).flatMap(([name, { series, fires, rests }]) =>
-  [fires, ...rests].map((values, i) => ({ name, gateway: `${name} ${i}`, series, values, firing: i === 0 })),
+  [...fires, ...rests].map((values, i) => ({
+    name,
+    gateway: `${name} ${i}`,
+    series,
+    values,
+    firing: i < fires.length,
+  })),
 );
 
 /** A test file for promtool: which rules fire at two hours. */

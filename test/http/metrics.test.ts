@@ -109,7 +109,7 @@ test("each metric of the table has a value: under a path that is not there it wo
     { ...measurements, stats: { ...measurements.stats, spool: { ...spool, ...later } } },
     false,
   );
-  const ofOtherSources = ["refused_connects", "broker_dropped", "not_passed_on"];
+  const ofOtherSources = ["refused_connects", "broker_dropped", "lost", "not_passed_on"];
   const absent = metrics.map(nameOf).filter((name) => !text.includes(`# TYPE ${name} `));
   expect(absent).toEqual(ofOtherSources.map((of) => `sluice_source_${of}_total`));
   expect(text).toContain("\nsluice_spool_offline_left_seconds 14400\n");

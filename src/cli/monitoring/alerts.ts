@@ -17,6 +17,10 @@ export interface Alert {
   readonly runbook: string;
 }
 
+/** What was lost while the gateway was away is counted at its start, before Prometheus asks for the first time: it sees no increase. */
+const lossOf = (count: string) =>
+  `increase(${count}[1h]) > 0 or (${count} > 0 and on (instance) sluice_uptime_seconds < 3600)`;
+
 export const alerts: readonly Alert[] = [
   {
     name: "SluiceDown",
@@ -38,12 +42,21 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "SluiceBrokerDrops",
-    expr: "increase(sluice_source_broker_dropped_total[1h]) > 0",
+    expr: lossOf("sluice_source_broker_dropped_total"),
     lasts: "0m",
     severity: "warning",
     summary: "The broker dropped {{ $value | humanize }} messages for one of its clients",
     runbook:
       "If a gateway was away, they may be its: the broker keeps only so many for a client that is away. Let it keep more (Mosquitto: max_queued_messages 0, persistence true), and see why the gateway was away.",
+  },
+  {
+    name: "SluiceKafkaLost",
+    expr: lossOf("sluice_source_lost_total"),
+    lasts: "0m",
+    severity: "warning",
+    summary: "Kafka removed {{ $value | humanize }} records before they were read",
+    runbook:
+      "They do not come back. Let the topic keep its records for longer than the gateway is away (retention.ms, retention.bytes), and see why it was away.",
   },
   {
     name: "SluiceSinkTrouble",
