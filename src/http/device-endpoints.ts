@@ -26,7 +26,7 @@ const listQuery = z.strictObject({
   limit: limitParameter,
   after: z
     .string()
-    .regex(/^[^/\p{Cc}]+\/[^/\p{Cc}]+$/u, "must be the `next` of an earlier answer")
+    .regex(/^[^/\p{Cc}]+\/\P{Cc}+$/u, "must be the `next` of an earlier answer")
     .optional()
     .describe("Continue after this device: the `next` of the previous answer."),
 });
@@ -174,8 +174,10 @@ function statusEndpoint(devices: DeviceStore, word: string, change: DeviceChange
 }
 
 function afterOf(after: string | undefined): DeviceId | undefined {
-  const [tenantId, deviceId] = after?.split("/") ?? [];
-  return tenantId === undefined || deviceId === undefined ? undefined : { tenantId, deviceId };
+  if (after === undefined) return undefined;
+  // A registry of others may have devices with "/" in their names.
+  const slash = after.indexOf("/");
+  return { tenantId: after.slice(0, slash), deviceId: after.slice(slash + 1) };
 }
 
 function idOf({ tenant = "", device = "" }: Readonly<Record<string, string>>): DeviceId {

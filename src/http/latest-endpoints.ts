@@ -5,6 +5,7 @@
 import { toColumns, toFields } from "../core/columns.ts";
 import { z } from "zod";
 import { deviceIdColumns } from "../admin/device-columns.ts";
+import { filterText } from "../admin/filter-text.ts";
 import { rawJson } from "../core/text/json-digits.ts";
 import { type LatestDevice, latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
@@ -93,7 +94,7 @@ export function latestEndpoints({ view, ttlMs, nowMs }: LatestParts): readonly E
       access: "read",
       summary: "Devices by when they were last heard",
       query: z.strictObject({
-        tenant: z.string().optional().describe("Only this tenant's."),
+        tenant: filterText.optional().describe("Only this tenant's."),
         seen_since: z.iso
           .datetime({ offset: true })
           .optional()

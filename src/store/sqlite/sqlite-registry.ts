@@ -58,7 +58,9 @@ export function createSqliteRegistry({ db, checkFiles, clock }: SqliteRegistryOp
   const add = db.transaction((devices: readonly NewDevice[]) =>
     devices.map((d) => {
       const { status = "ACTIVE", tokenHash = null, fwVersion = null, metadata = {} } = d;
-      const previous = [d.previousTokenHash ?? null, d.previousTokenUntil ?? null];
+      const until = d.previousTokenUntil ?? null;
+      // In UTC, for it is compared as text.
+      const previous = [d.previousTokenHash ?? null, until && new Date(until).toISOString()];
       const values = [d.tenantId, d.deviceId, d.siteId, status, tokenHash, now(), fwVersion, ...previous];
       const done = db
         .query(
