@@ -4,6 +4,7 @@
  * If tables or triggers are others than a second ago, all devices are read again once.
  */
 import { boundedQuery } from "./bounds.ts";
+import type { DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import { literal } from "./literals.ts";
 import type { Postgres, Sql } from "./postgres-client.ts";
@@ -75,9 +76,15 @@ function notifyWatcher(watcher: RegistryWatcher, payload: string): void {
   const news = parse(payload);
   if (news.settings === true) watcher.settings();
   else if (Array.isArray(news.devices)) {
-    const pairs = news.devices as [string, string][];
-    watcher.devices(pairs.map(([tenantId, deviceId]) => ({ tenantId, deviceId })));
+    watcher.devices((news.devices as [string, string][]).flatMap(named));
   } else watcher.tenant(typeof news.tenant === "string" ? news.tenant : null);
+}
+
+/** Columns of char(n) are told with their blanks, and the device is known without. */
+function named([tenantId, deviceId]: [string, string]): DeviceId[] {
+  const short = { tenantId: tenantId.trimEnd(), deviceId: deviceId.trimEnd() };
+  const isShort = short.tenantId === tenantId && short.deviceId === deviceId;
+  return isShort ? [short] : [short, { tenantId, deviceId }];
 }
 
 function parse(payload: string): { settings?: unknown; devices?: unknown; tenant?: unknown } {

@@ -33,8 +33,8 @@ export interface PostgresRegistryOptions {
 /** As PostgreSQL gives a device. */
 type DeviceRow = Omit<Columns<Device>, "metadata"> & { readonly metadata: Device["metadata"] | null };
 
-/** A time is written by the server, for how it shows one otherwise hangs on DateStyle; infinity becomes NULL. */
-const deviceColumns = `tenant_id, device_id, coalesce(site_id::text, '') as site_id, coalesce(status::text, '') as status,
+/** As text, char(n) without its blanks. A time is written by the server, for how it shows one otherwise hangs on DateStyle; infinity becomes NULL. */
+const deviceColumns = `tenant_id::text, device_id::text, coalesce(site_id::text, '') as site_id, coalesce(status::text, '') as status,
   provision_token_hash is not null as token_set,
   to_char(provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at, fw_version, metadata`;
 
@@ -68,20 +68,21 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
     return db.transaction("registering devices", (tx) => insertDevices(tx, devices));
   }
 
+  /** A page goes on behind the last one by the columns' own order, which that of their text need not be (citext). */
   async function list(filter: DeviceFilter): Promise<Device[]> {
     await tablesExist();
     const { tenantId = null, siteId = null, status = null, match = null, after, limit } = filter;
     const rows = await db.query(
       "listing devices",
       (sql) => sql<DeviceRow[]>`
-        select ${sql.unsafe(deviceColumns)} from device_registry
+        select ${sql.unsafe(deviceColumns)} from device_registry r
         where (${tenantId}::text is null or tenant_id = ${tenantId})
           and (${siteId}::text is null or site_id = ${siteId})
           and (${status}::text is null or status = ${status})
           and (${match}::text is null or position(${match}::text in device_id) > 0)
           and (${after?.tenantId ?? null}::text is null
-            or (tenant_id, device_id) > (${after?.tenantId ?? null}::text, ${after?.deviceId ?? null}::text))
-        order by tenant_id, device_id limit ${limit}::int`,
+            or (r.tenant_id, r.device_id) > (${after?.tenantId ?? null}, ${after?.deviceId ?? null}))
+        order by r.tenant_id, r.device_id limit ${limit}::int`,
     );
     return rows.map(deviceOf);
   }
@@ -167,7 +168,7 @@ export async function insertDevices(tx: Transaction, devices: readonly NewDevice
     devices.toSorted(byKey).map(newRow),
   );
   const rows = await tx.unsafe<{ tenant_id: string; device_id: string }[]>(
-    `${insert} on conflict (tenant_id, device_id) do nothing returning tenant_id, device_id`,
+    `${insert} on conflict (tenant_id, device_id) do nothing returning tenant_id::text, device_id::text`,
   );
   const left = new Set(rows.map((row) => deviceKey(row.tenant_id, row.device_id)));
   return devices.map((d) => left.delete(deviceKey(d.tenantId, d.deviceId)));

@@ -6,6 +6,7 @@ import { openPostgres, type Postgres } from "../../../src/store/postgres/postgre
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
 import { madeOf, whyUntold } from "../../../src/store/postgres/postgres-schema.ts";
 import { createPostgresRegistry } from "../../../src/store/postgres/postgres-registry.ts";
+import type { DeviceId } from "../../../src/core/device.ts";
 import type { Registry } from "../../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres, startPostgres } from "../../kit/postgres.ts";
 import { startProxy, type Proxy } from "../../kit/proxy.ts";
@@ -363,6 +364,28 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await registry.update(d1, {})).toMatchObject(changed);
     expect(await registry.find([d1])).toMatchObject([{ siteId, status: "REVOKED", tokenHash: "it's" }]);
   });
+
+  test.each(["citext", "char(10)", "varchar(10)"])(
+    "devices whose names are %s are all listed, a page behind the other, and told of as they are known",
+    async (type) => {
+      await migratePostgres(db);
+      await admin.unsafe(`create extension citext;
+        alter table device_registry alter tenant_id type ${type}, alter device_id type ${type}`);
+      const devices = ["b", "A", "C", "a1", "B2"].map((deviceId) => ({
+        tenantId: "T",
+        deviceId,
+        siteId: "s",
+      }));
+      expect(await registry.add(devices)).toEqual(devices.map(() => true));
+      expect(await registry.add(devices)).toEqual(devices.map(() => false));
+      const listed: DeviceId[] = [];
+      for (const _ of devices) listed.push(...(await registry.list({ limit: 1, after: listed.at(-1) })));
+      expect(listed.map(({ deviceId }) => deviceId).toSorted()).toEqual(["A", "B2", "C", "a1", "b"]);
+      await watch();
+      await registry.update({ tenantId: "T", deviceId: "A" }, { status: "REVOKED" });
+      expect(await told()).toEqual([expect.stringMatching(/^devices T\/A\b/)]);
+    },
+  );
 
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
     await registry.find([d1]);
