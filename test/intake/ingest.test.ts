@@ -159,8 +159,8 @@ describe("a message of a known device", () => {
     const read = (n: number) => part.port.receive(aDeviceMessage(n, "a"));
     expect(part.port.collects(() => {})).toBe(false);
     read(1);
-    // A socket says what it has only after the event loop's next turn.
-    const lastCall = () => void part.clock.after(0, () => read(2));
+    // A socket says what it has only behind the event loop's next turn.
+    const lastCall = () => void part.clock.after(0, () => part.clock.after(0, () => read(2)));
     expect(part.port.collects(lastCall)).toBe(true);
     part.clock.advance(4);
     expect(numbers(part.durable)).toEqual([]);
