@@ -21,7 +21,7 @@ export interface ConnectChoice {
   readonly asked: Asked;
   /** The broker answered, and gave us what we asked for. @returns false: to be ended, for we may be asking for too little */
   answered(): boolean;
-  /** The connection is over. @param isWillUnwanted the reason is STATUS_TOPIC @returns whether to make another at once */
+  /** The connection is over. @param isWillUnwanted the reason is STATUS_TOPIC, if we asked for it @returns whether to make another at once */
   ended(cause: unknown, isWillUnwanted?: boolean): boolean;
 }
 
@@ -68,11 +68,11 @@ export function createConnectChoice(versions: readonly MqttVersion[], hasWill: b
       return !isDoubted;
     },
     ended(cause, isWillUnwanted = false) {
-      const { version } = asked();
+      const { version, hasWill: hadWill } = asked();
       const [wasAnswered, wasDoubted] = [isAnswered, isDoubted];
       if (wasAnswered) begin();
       if (wasDoubted) return true;
-      if (isWillUnwanted) return leaveOut(({ hasWill: will }) => !will);
+      if (isWillUnwanted && hadWill) return leaveOut(({ hasWill: will }) => !will);
       if (!wasAnswered && refusesVersion(cause)) return leaveOut((other) => other.version !== version);
       if (wasAnswered) return false;
       if (isUnanswered(cause)) return askLess();

@@ -164,6 +164,16 @@ describe.skipIf(!mosquittoAvailable())("with mosquitto (skipped if it is not ins
     expect(texts().toSorted()).toEqual(numbered(20).toSorted());
   });
 
+  test("one that takes nothing as large as our SUBSCRIBE is named, and not asked without a pause, also with STATUS_TOPIC", async () => {
+    const { port } = await mosquitto({ lines: ["max_packet_size 300"] });
+    const topics = Array.from({ length: 30 }, (_, i) => `site/area-${i}/+/state`).join(",");
+    const env = { MQTT_URL: `mqtt://127.0.0.1:${port}`, MQTT_TOPIC: topics };
+    const source = mqttSource(env, { statusTopic: { topic: "site/status", lastWill: "gone" } });
+    ends.push(() => source.close());
+    await source.start(fakeIntake());
+    expect(source.status().detail).toContain("says that a packet was too large");
+  });
+
   test("a wrong password is named, without the password; the right one works from the URL too", async () => {
     const { port } = await mosquitto({ users: { gate: "s3cret/@" } });
     const wrong = await running(port, { MQTT_USERNAME: "gate", MQTT_PASSWORD: "hunter2" });
