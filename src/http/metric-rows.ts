@@ -135,7 +135,7 @@ export const perSource: readonly Row[] = [
   [
     "counter",
     "source_refused_connects",
-    "Connections that the embedded broker refused, or that got no TLS there",
+    "Connections that the embedded broker or HTTP ingest refused, or that got no TLS at the broker",
     "refused_connects",
   ],
   [

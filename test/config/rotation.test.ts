@@ -147,6 +147,16 @@ describe.each(Object.keys(tlsFiles))("%s", (setting) => {
   });
 });
 
+test("a certificate whose kind of key TLS does not know is one mistake that names it", () => {
+  const [cert, key] = [join(dir, "p224.crt"), join(dir, "p224.key")];
+  const p224 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp224r1", "-nodes", "-keyout", key];
+  Bun.spawnSync(["openssl", "req", "-x509", "-subj", "/CN=localhost", ...p224, "-out", cert]);
+  const env = { INGEST_LISTEN: "127.0.0.1:0", INGEST_TLS_CERT: cert, INGEST_TLS_KEY: key };
+  expect(loadConfig({ ...base(), ...env })).toMatchObject({
+    mistakes: [expect.stringMatching(/^INGEST_TLS_CERT: TLS knows no key of the kind/)],
+  });
+});
+
 describe.each(allSettings.filter(({ secret }) => secret).map(({ name }) => name))("%s_FILE", (name) => {
   test.each(["missing", "below a file", "unreadable", "empty", "a directory"])(
     "%s: one mistake that names it",

@@ -6,9 +6,13 @@ import { simulatedClock } from "./clock.ts";
 import { fakeIntake, settingsOf } from "./source.ts";
 
 /** @param ends takes what ends it */
-export async function startIngest(ends: (() => unknown)[], payloadBytesMax: number) {
+export async function startIngest(
+  ends: (() => unknown)[],
+  payloadBytesMax: number,
+  env: Readonly<Record<string, string>> = {},
+) {
   const clock = simulatedClock();
-  const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0" });
+  const settings = settingsOf(ingestSettings, { INGEST_LISTEN: "127.0.0.1:0", ...env });
   const source = openHttpSource({ settings, clock, log: silentLog, payloadBytesMax: () => payloadBytesMax });
   const intake = fakeIntake();
   await source.start(intake);

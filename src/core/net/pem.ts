@@ -4,6 +4,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { explain } from "../log/log.ts";
 
 /** Paths by what is in them. */
@@ -29,8 +30,16 @@ export function readTls(names: Partial<TlsNames>, { ca, cert, key }: TlsPaths): 
     ...(cert !== undefined && { cert: readCertificates(names.cert ?? "", cert) }),
     ...(key !== undefined && { key: readKey(names.key ?? "", key) }),
   };
-  if (texts.cert !== undefined && texts.key !== undefined && !belong(texts.cert, texts.key))
+  if (texts.cert === undefined || texts.key === undefined) return texts;
+  if (!belong(texts.cert, texts.key))
     throw new Error(`${names.key}: ${key} is not the key of the certificate in ${cert} (${names.cert})`);
+  try {
+    createSecureContext(texts);
+  } catch (cause) {
+    throw new Error(`${names.cert}: TLS knows no key of the kind that the certificate in ${cert} has`, {
+      cause,
+    });
+  }
   return texts;
 }
 

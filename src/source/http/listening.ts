@@ -18,12 +18,16 @@ export type IngestServer = Server | TlsServer;
 type Serve = (request: IncomingMessage, response: ServerResponse, ask?: () => void) => Promise<void>;
 type TlsTexts = ReturnType<typeof ingestTls>;
 
-/** @throws if the port cannot be bound; the message names the setting and the cure */
+/**
+ * @param turnedAway there was no room for a connection from this address
+ * @throws if the port cannot be bound; the message names the setting and the cure
+ */
 export async function listening(
   serve: Serve,
   where: ListenAddress,
   maxConnections: number,
   tls: TlsTexts,
+  turnedAway: (remote: string | undefined) => void,
 ): Promise<IngestServer> {
   const bounds = {
     headersTimeout: headMs,
@@ -38,6 +42,7 @@ export async function listening(
     void serve(request, response, () => response.writeContinue());
   });
   server.maxConnections = maxConnections;
+  server.on("drop", (from) => turnedAway(from?.remoteAddress));
   // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
   server.timeout = requestMs;
   await new Promise<void>((resolve, reject) => {

@@ -36,6 +36,7 @@ export const httpIngest = sourceKind({
   settings: ingestSettings,
   counts: {
     requests_refused: "Requests answered with an error before any of their messages was judged.",
+    refused_connects: "Connections refused for want of room.",
   },
   mistakes: ingestMistakes,
   isAsked: ({ listen }) => listen !== undefined,
@@ -88,6 +89,7 @@ export function openHttpSource(parts: Parts): Source {
   let shown: ReturnType<typeof ingestTls>;
   let unacknowledged = 0;
   let refused = 0;
+  let turnedAway = 0;
 
   async function serve(request: IncomingMessage, response: ServerResponse, ask?: () => void): Promise<void> {
     const { socket } = request;
@@ -197,10 +199,18 @@ export function openHttpSource(parts: Parts): Source {
    */
   async function listen(at: ListenAddress, texts: ReturnType<typeof ingestTls>): Promise<void> {
     shown = texts;
-    const opened = await listening(serve, at, settings.maxConnections, texts);
+    const opened = await listening(serve, at, settings.maxConnections, texts, turnAway);
     opened.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
     if (isStopping) opened.close();
     else server = opened;
+  }
+
+  function turnAway(remote: string | undefined): void {
+    turnedAway += 1;
+    warn(
+      { remote },
+      `connection refused: ${settings.maxConnections} are there already (INGEST_MAX_CONNECTIONS)`,
+    );
   }
 
   /** One timer for all, and not one per request. */
@@ -252,14 +262,16 @@ export function openHttpSource(parts: Parts): Source {
       reconnects: 0,
       unacknowledged,
       requests_refused: refused,
+      refused_connects: turnedAway,
     }),
     counters: ["requests_refused"],
     renewTls() {
       const texts = tls();
-      if (texts === undefined || server === undefined || place === undefined || isStopping) return;
+      if (texts === undefined || place === undefined || isStopping) return;
       if (texts.cert === shown?.cert && texts.key === shown?.key) return;
-      server.close();
-      server.closeIdleConnections();
+      server?.close();
+      server?.closeIdleConnections();
+      server = undefined;
       listen(place, texts).catch((error: unknown) => {
         // The next look tries again.
         shown = undefined;

@@ -18,6 +18,7 @@ import {
   stopAll,
   tokenFor,
 } from "../../kit/inprocess.ts";
+import { startIngest } from "../../kit/ingest-source.ts";
 import { makeCertificates } from "../../kit/tls.ts";
 import { until } from "../../kit/until.ts";
 
@@ -456,6 +457,7 @@ test("connections beyond the bound are closed, and one that sends its head slowl
     return socket;
   });
   await until(() => closed === 5);
+  expect(running.stats().sources[1]).toMatchObject({ kind: "http_ingest", refused_connects: 5 });
   for (const socket of sockets) socket.destroy();
   await until(() => closed === 8);
   expect((await post(d1, envelope())).status).toBe(202);
@@ -563,6 +565,21 @@ describe("TLS", () => {
     await running.gateway.reload({ mistakes: ["of no matter here"], warnings: [] });
     await until(() => trusts(second.ca));
     expect(await trusts(first.ca)).toBe(false);
+  });
+
+  test("while it listens anew with a renewed one it is not said to be connected", async () => {
+    const [first, second] = [makeCertificates(), makeCertificates()];
+    endLater(first.remove);
+    endLater(second.remove);
+    const [cert, key] = [first.serverCert, first.serverKey];
+    const ends: (() => unknown)[] = [];
+    endLater(() => Promise.all(ends.map((end) => end())));
+    const { source } = await startIngest(ends, 1024, { INGEST_TLS_CERT: cert, INGEST_TLS_KEY: key });
+    writeFileSync(cert, readFileSync(second.serverCert));
+    writeFileSync(key, readFileSync(second.serverKey));
+    source.renewTls?.();
+    expect(source.status()).toMatchObject({ connected: false, detail: "HTTP ingest is not running" });
+    await until(() => source.status().connected);
   });
 
   test("a certificate without its key is a mistake of the configuration", async () => {
