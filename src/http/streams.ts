@@ -7,6 +7,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { maskedIn } from "../core/text/mask.ts";
+import { printable } from "../core/text/terminal.ts";
 import { problem } from "./problem.ts";
 
 const streamsMax = 50;
@@ -118,5 +119,5 @@ const headers = { "content-type": "text/event-stream", "x-accel-buffering": "no"
 const retryLater = { headers: { "retry-after": "10" } };
 
 function eventText(event: string, data: unknown): string {
-  return `event: ${event}\ndata: ${JSON.stringify(maskedIn(data))}\n\n`;
+  return `event: ${event}\ndata: ${printable(JSON.stringify(maskedIn(data)))}\n\n`;
 }

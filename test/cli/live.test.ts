@@ -126,6 +126,23 @@ test("events: as JSON with the sinks, and an end by count", async () => {
   expect(JSON.parse(said.out.split("\n")[0] ?? "")).toMatchObject({ event: "entry", verdict: "accepted" });
 });
 
+test("events: a message that holds what a terminal obeys, or a separator of lines, is shown as any other, and escaped on its way", async () => {
+  const follows = followed();
+  const { said, code } = sluice("events", "--json", "--count", "1");
+  const here = `http://${running.gateway.httpAddress()}`;
+  await follows;
+  const stream = (await fetch(`${here}/admin/follow`)).body?.getReader();
+  await say(telemetry("d1", 1, { note: "a\u2028b\u009b2J\u202ec" }));
+  expect(await code).toBe(0);
+  const { payload } = JSON.parse(said.out.split("\n")[0] ?? "") as { payload: string };
+  expect(JSON.parse(payload)).toMatchObject({ note: "a\u2028b\u009b2J\u202ec" });
+  let text = "";
+  while (!text.includes("event: entry"))
+    text += new TextDecoder().decode((await stream?.read())?.value ?? new Uint8Array());
+  expect(text).toContain(String.raw`a\u2028b\u009b2J\u202ec`);
+  await stream?.cancel();
+});
+
 test("events: if the gateway ends the stream the work is not done", async () => {
   using gateway = Bun.serve({
     port: 0,
