@@ -67,27 +67,32 @@ export function useLive(): LiveState {
     let last: Live | undefined;
     let source: EventSource | undefined;
     let [shownMs, openedMs] = [0, 0];
+    const show = (stats: Stats) => {
+      const now = performance.now();
+      if (now - (last?.atMs ?? now) > staleMs) backMs = now;
+      last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
+      setLive(last);
+      setOldSeconds(undefined);
+    };
     const open = () => {
       source?.close();
       openedMs = performance.now();
-      source = new EventSource(fromHere("/live"));
-      source.addEventListener("stats", ({ data }: MessageEvent<string>) => {
-        const now = performance.now();
-        if (now - (last?.atMs ?? now) > staleMs) backMs = now;
-        const stats = JSON.parse(data) as Stats;
-        last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
-        setLive(last);
-        setOldSeconds(undefined);
+      const stream = new EventSource(fromHere("/live"));
+      source = stream;
+      stream.addEventListener("stats", ({ data }: MessageEvent<string>) => show(JSON.parse(data) as Stats));
+      stream.addEventListener("error", () => {
+        // Refused, as too many streams are open: what it would tell can be asked for.
+        if (stream.readyState === EventSource.CLOSED) request<Stats>("GET", "/stats").then(show, () => {});
       });
     };
     // A browser has six connections to the gateway for all its tabs: one that nobody sees leaves them to the others, which would hang.
-    const show = () => {
+    const turn = () => {
       if (document.hidden) return source?.close();
       shownMs = performance.now();
       open();
     };
-    show();
-    document.addEventListener("visibilitychange", show);
+    turn();
+    document.addEventListener("visibilitychange", turn);
     const timer = setInterval(() => {
       if (document.hidden) return;
       const ageMs = performance.now() - (last?.atMs ?? 0);
@@ -98,7 +103,7 @@ export function useLive(): LiveState {
       if (isMute || source?.readyState === EventSource.CLOSED) open();
     }, 1000);
     return () => {
-      document.removeEventListener("visibilitychange", show);
+      document.removeEventListener("visibilitychange", turn);
       source?.close();
       clearInterval(timer);
     };

@@ -4,16 +4,20 @@ import { useLive } from "./api.ts";
 import { Books } from "./books.tsx";
 import { Curves } from "./curves.tsx";
 import { Devices } from "./devices.tsx";
+import { useEffect } from "./effect.ts";
 import { Follow } from "./follow.tsx";
 import { Rejects } from "./rejects.tsx";
 import { Sentence } from "./sentence.tsx";
 import { Settings } from "./settings.tsx";
 import { Tank } from "./tank.tsx";
+import type { Stats } from "./types.ts";
 import { Way } from "./way.tsx";
 
 function Page() {
   const { live, oldSeconds } = useLive();
   const [followed, setFollowed] = useState("");
+  const title = titleOf(live?.stats, oldSeconds !== undefined);
+  useEffect(() => void (document.title = title), [title]);
   if (live === undefined)
     return (
       <p role="status">{oldSeconds === undefined ? "Asking the gateway…" : "The gateway does not answer."}</p>
@@ -48,6 +52,14 @@ function Page() {
       <Settings stats={stats} />
     </>
   );
+}
+
+/** Of several tabs, which gateway it is, and whether it needs somebody. */
+function titleOf(stats: Stats | undefined, isOld: boolean): string {
+  if (stats === undefined) return "Sluice";
+  const { attention, gateway_id: id } = stats;
+  if (isOld) return `No answer – ${id}`;
+  return `${attention.level === "working" ? "Sluice" : attention.text} – ${id}`;
 }
 
 const root = document.querySelector<HTMLElement>("#page");

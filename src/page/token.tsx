@@ -7,8 +7,12 @@ export function Token({ device, token, done }: { device: string; token: string; 
   const [said, setSaid] = useState("Copy");
   const region = useRef<HTMLDivElement>(null);
   const place = useRef<HTMLElement>(null);
-  // It appears above a table of fifty rows, and is not shown again.
-  useEffect(() => region.current?.focus(), [token]);
+  useEffect(() => {
+    // Of the one before.
+    setSaid("Copy");
+    // It appears above a table of fifty rows, and is not shown again.
+    region.current?.focus();
+  }, [token]);
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(token);

@@ -1,4 +1,4 @@
-/** The way of a message as a picture: sources, judge, spool, sinks, with the rate on each arrow. Red where it stands still; a click tells why. */
+/** The way of a message as a picture: sources, judge, spool, sinks, with the rate on each arrow. Red where there is trouble; a click tells why. */
 import { useState } from "hono/jsx/dom";
 import type { Live } from "./api.ts";
 import type { PartState } from "../admin/attention-schema.ts";
@@ -32,7 +32,7 @@ export function Way({ live }: { live: Live }) {
       onClick={() => setShown(shown === one.id ? "" : one.id)}
     >
       <strong>{one.title}</strong>
-      <span>{one.ok || one.passes === true ? one.note : `stands still, ${one.note}`}</span>
+      <span>{one.ok || one.passes === true ? one.note : `in trouble, ${one.note}`}</span>
     </button>
   );
   const isHeld = stats.parts.some(({ part, ok }) => part === "intake" && !ok);

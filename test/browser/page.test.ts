@@ -211,13 +211,27 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await page.locator(".told").waitFor({ state: "detached" });
     });
 
+    test("a gateway that has no stream left is asked once a second, and the page is live all the same", async () => {
+      await show();
+      await page.route("**/live", (route) => route.fulfill({ status: 503, json: {} }));
+      await page.reload();
+      await sentence("Working");
+      await say(telemetry("d1", 3));
+      await shows("#books", "3 = 2 + 1 + 0 + 0");
+      expect(await page.locator("h2#stale").count()).toBe(0);
+    });
+
     test("a gateway that is gone makes what is shown old, and says for how long", async () => {
       await show();
       await sentence("Working");
+      const titled = (title: RegExp) => until(async () => title.test(await page.title()));
+      await titled(/^Sluice – widerthanaphone/);
       await running.gateway.stop();
       // Its sources ended first, which was not their trouble.
       await sentence("The gateway is being stopped");
+      await titled(/^The gateway is being stopped – wider/);
       await shows("h2#stale", "has not answered for");
+      await titled(/^No answer – wider/);
       // A screen reader says it once, and not each second.
       expect(await page.locator("#sentence [role=status] [aria-live=off]").innerText()).toMatch(/^\d+ s$/);
       await page.locator("#devices input[type=search]").fill("d1");
@@ -285,6 +299,11 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await row.getByRole("button", { name: "New token" }).click();
     await page.locator(".token").waitFor();
     await isFocused('[aria-label="The new token"]');
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    // Of yet another one that was not copied it is not said.
+    await row.getByRole("button", { name: "New token" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor({ state: "detached" });
     const another = (await page.locator("#token").textContent()) ?? "";
     expect(another).not.toBe(token);
     // Over plain HTTP from another host a browser has no clipboard.
@@ -297,7 +316,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await shows("#follow", "Waiting for what acme/press-3 says.");
     await isFocused("#follow");
     await say(
-      telemetry("press-3", 7, { provision_token: token }),
+      telemetry("press-3", 7, { provision_token: another }),
       telemetry("press-3", 8, { provision_token: "x" }),
     );
     await shows("#follow td", "accepted");
@@ -306,7 +325,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       .locator("#follow td", { hasText: /local \d+ ms/ })
       .first()
       .waitFor();
-    expect(await page.content()).not.toContain(token);
+    expect(await page.content()).not.toContain(another);
     expect(errors).toEqual([]);
   });
 
