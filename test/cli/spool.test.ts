@@ -163,10 +163,15 @@ describe("sluice spool", () => {
     expect(readFileSync(output, "utf8")).toBe(text);
   });
 
-  test("an export that is ended before its end leaves no file that looks whole, and keeps no other from its turn", async () => {
+  test("an export that is ended before its end leaves no file that looks whole, and what lies there is no other's to remove", async () => {
     fill(three(), [event(0, { payload: '{"metrics":{"bad\\\\name":1}}' })]);
     const output = join(directory, "lines.lp");
     writeFileSync(`${output}.part`, "of one that was killed");
+    const refused = await sluice("export", "--output", output);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining(`remove ${output}.part`)]);
+    expect(readFileSync(`${output}.part`, "utf8")).toBe("of one that was killed");
+    expect(existsSync(output)).toBe(false);
+    rmSync(`${output}.part`);
     const words = ["spool", "export", "--format", "lp", "--output", output];
     const seen: boolean[] = [];
     const stderr = (text: string) =>

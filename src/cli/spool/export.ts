@@ -1,7 +1,9 @@
 /** `sluice spool export`: the entries as lines, to standard output or into a new file. */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { z } from "zod";
 import type { Entry } from "../../core/entry.ts";
+import { flush } from "../../core/file/whole-file.ts";
 import { counted, countedEntries } from "../../core/text/readable.ts";
 import { exportSpool } from "../../spool/tools/export.ts";
 import type { Lost } from "../../spool/tools/salvage.ts";
@@ -89,7 +91,7 @@ interface Output {
 
 /**
  * Writes text to standard output, or to FILE.part, which is made only once the spool could be read, and gets the name FILE once it is whole:
- * whatever ends this process, a FILE that is there is whole.
+ * whatever ends this process, a FILE that is there is whole. A FILE.part that is there may be another's, or that of a download.
  */
 function openOutput(context: Context, path: string | undefined): Output {
   if (path === undefined) return { write: context.exact, close() {}, abandon() {} };
@@ -102,6 +104,7 @@ function openOutput(context: Context, path: string | undefined): Output {
       fsyncSync(file());
       closeSync(file());
       renameSync(part, path);
+      flush(dirname(path));
     },
     abandon() {
       if (fd !== undefined) rmSync(part, { force: true });
@@ -112,10 +115,10 @@ function openOutput(context: Context, path: string | undefined): Output {
 function create(path: string, part: string): number {
   if (existsSync(path)) throw new Error(`--output ${path} is there already, and is not overwritten`);
   try {
-    // Left by one that was killed.
-    rmSync(part, { force: true });
     return openSync(part, "wx", 0o640);
   } catch (cause) {
-    throw new Error(`--output ${path} cannot be created`, { cause });
+    const isThere = (cause as NodeJS.ErrnoException).code === "EEXIST";
+    const remedy = isThere ? `: if another export into it was killed, remove ${part}` : "";
+    throw new Error(`--output ${path} cannot be created${remedy}`, { cause });
   }
 }
