@@ -10,6 +10,7 @@ import { z } from "zod";
 import { isLoopback } from "../core/net/listen.ts";
 import { importResult } from "../admin/bulk/import.ts";
 import { toColumns } from "../core/columns.ts";
+import { parseToPrint } from "../core/text/json-digits.ts";
 import { deviceColumns, deviceOf } from "../admin/device-columns.ts";
 import {
   deviceKey,
@@ -34,10 +35,18 @@ export interface GatewayClient {
   events(path: string): AsyncGenerator<{ readonly event: string; readonly data: unknown }>;
 }
 
-const answerMs = 60_000;
+/** Of what the gateway may have to ask a database for. */
+const answerMsMax = 60_000;
+/** A stream that says nothing for so long is dead: the gateway sends a sign of life every ten seconds. */
+const muteMs = 30_000;
 export const notFound = 404;
 
-export function gatewayClient(context: Context, url: string, tokenFile: string | undefined): GatewayClient {
+export function gatewayClient(
+  context: Context,
+  url: string,
+  tokenFile: string | undefined,
+  answerMs = answerMsMax,
+): GatewayClient {
   const base = baseOf(url);
   const token = tokenFile === undefined ? configuredToken(context) : tokenIn(tokenFile);
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
@@ -67,7 +76,8 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
       signal: AbortSignal.any([context.signal, AbortSignal.timeout(answerMs)]),
     });
     if (!response.ok) return refusal(response, none);
-    return response.json().catch((cause: unknown) => {
+    const text = response.text();
+    return text.then(parseToPrint).catch((cause: unknown) => {
       if (context.signal.aborted) throw interrupted();
       throw new Error(
         `what answers at ${base.origin} is no gateway (HTTP_LISTEN or --gateway name another)`,
@@ -89,13 +99,17 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
   }
 
   async function* events(path: string) {
-    const { signal } = context;
+    const mute = new AbortController();
+    const hung = () => mute.abort(new Error(`the gateway at ${base.origin} has said nothing for long`));
+    const timer = setTimeout(hung, muteMs);
     try {
+      const signal = AbortSignal.any([context.signal, mute.signal]);
       const response = await send(path, { headers: authorization, signal });
       if (!response.ok) await refusal(response);
       const decoder = new TextDecoder();
       let text = "";
       for await (const bytes of response.body ?? []) {
+        timer.refresh();
         const parts = `${text}${decoder.decode(bytes, { stream: true })}`.split("\n\n");
         text = parts.pop() ?? "";
         for (const part of parts) {
@@ -104,7 +118,9 @@ export function gatewayClient(context: Context, url: string, tokenFile: string |
         }
       }
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!context.signal.aborted) throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 

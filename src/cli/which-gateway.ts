@@ -27,11 +27,16 @@ export interface WhichGateway {
   readonly tokenFile: string | undefined;
 }
 
-export function clientOf(context: Context, { gateway, tokenFile }: WhichGateway): GatewayClient {
-  if (gateway !== undefined) return gatewayClient(context, gateway, tokenFile);
+/** @param answerMs how long an answer may take; absent: as long as one that needs a database */
+export function clientOf(
+  context: Context,
+  { gateway, tokenFile }: WhichGateway,
+  answerMs?: number,
+): GatewayClient {
+  if (gateway !== undefined) return gatewayClient(context, gateway, tokenFile, answerMs);
   const { listen, adminToken } = configured(context).config.http;
   const env = { ...context.env, ADMIN_TOKEN: adminToken };
-  return gatewayClient({ ...context, env }, `http://${reachable(listen)}`, tokenFile);
+  return gatewayClient({ ...context, env }, `http://${reachable(listen)}`, tokenFile, answerMs);
 }
 
 /** The address to connect to; loopback for a listener on every interface. */

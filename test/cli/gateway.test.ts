@@ -74,13 +74,19 @@ test("a gateway behind a path is not asked at another one, where its token would
   expect(err).toContain("without user, password and path");
 });
 
-test("latest shows every metric, whatever its name", async () => {
+test("latest shows every metric, whatever its name, with all of its digits", async () => {
   await running.gateway.view.devices.add(registered(["d1"]));
-  running.source.give(telemetry("d1", 1, { metrics: JSON.parse('{"__proto__":7,"temp_c":21}') as object }));
+  const metrics = '{"__proto__":7,"temp_c":21,"meter":9007199254740993}';
+  const message = telemetry("d1", 1, { metrics: "METRICS" });
+  const payload = Buffer.from(message.payload).toString().replace('"METRICS"', metrics);
+  running.source.give({ ...message, payload: Buffer.from(payload) });
   await running.acknowledged();
   const { out } = await sluice(["latest", "--tenant", "acme", "--device", "d1", "--gateway", url]);
   expect(out).toMatch(/^__proto__ +7 /m);
   expect(out).toMatch(/^temp_c +21 /m);
+  expect(out).toMatch(/^meter +9007199254740993 /m);
+  const json = await sluice(["latest", "--tenant", "acme", "--device", "d1", "--gateway", url, "--json"]);
+  expect(json.out).toContain('"meter":{"value":9007199254740993,');
 });
 
 /** Against the gateway and against its own store: what follows must be true for both. */

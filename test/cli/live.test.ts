@@ -1,5 +1,6 @@
 /** `sluice rejects` and `sluice events` against a running gateway. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, expect, jest, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log/log.ts";
 import { type InProcess, registered, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
@@ -152,6 +153,36 @@ test("events: if the gateway ends the stream the work is not done", async () => 
   const { said, code } = sluice("events", "--gateway", gateway.url.origin);
   expect([await code, said.out]).toEqual([1, ""]);
   expect(said.err).toContain("error: the gateway ended this: it stops");
+});
+
+test("events: a gateway that hangs, or whose host is gone, does not look like one to which nothing comes", async () => {
+  const alive = Promise.withResolvers<void>();
+  using gateway = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch() {
+      const body = new ReadableStream({
+        start: (controller) => controller.enqueue(": alive\n\n"),
+      });
+      alive.resolve();
+      return new Response(body);
+    },
+  });
+  jest.useFakeTimers();
+  try {
+    const { said, code } = sluice("events", "--gateway", gateway.url.origin);
+    await alive.promise;
+    // Each sign of life begins the wait anew, and the first may be on its way yet.
+    for (let turns = 0; !said.err.includes("error") && turns < 10_000; turns++) {
+      jest.advanceTimersByTime(31_000);
+      await setImmediate();
+    }
+    expect([await code, said.out]).toEqual([1, ""]);
+    expect(said.err).toContain("has said nothing for long");
+  } finally {
+    jest.useRealTimers();
+    void gateway.stop(true);
+  }
 });
 
 test("who interrupts a command that waits for an answer is not told that no gateway answers", async () => {

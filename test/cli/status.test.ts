@@ -23,7 +23,8 @@ async function sluice(
 ) {
   let out = "";
   let err = "";
-  const gateway = words.includes("--help") ? [] : ["--gateway", `http://${running.gateway.httpAddress()}`];
+  const isNamed = words.includes("--help") || words.includes("--gateway");
+  const gateway = isNamed ? [] : ["--gateway", `http://${running.gateway.httpAddress()}`];
   const code = await execute([...words, ...gateway], {
     env: terminal.env ?? {},
     stdout(text) {
@@ -168,6 +169,14 @@ test("top goes on while the gateway is away, and says so", async () => {
     expect.stringContaining(`no gateway answers at http://${gateway}`) as string,
   ]);
 });
+
+test("a gateway that hangs is told of before what top shows of it is old", async () => {
+  using hung = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Promise<Response>(() => {}) });
+  const { code, out, err } = await sluice(["top", "--gateway", hung.url.origin]);
+  expect([code, out]).toEqual([1, ""]);
+  expect(err).toContain(`no gateway answers at ${hung.url.origin}`);
+  void hung.stop(true);
+}, 30_000);
 
 test("help is as wide as the terminal, within what can be read", async () => {
   const widest = async (columns: number) => {

@@ -77,8 +77,7 @@ async function gatewayOfThisHost(context: Context): Promise<GatewayClient | unde
   const here = { gateway: undefined, tokenFile: undefined };
   try {
     const { gatewayId } = configured(quiet).config.general;
-    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(probeMs)]);
-    const stats = await clientOf({ ...quiet, signal }, here).request("GET", "/stats");
+    const stats = await clientOf(quiet, here, probeMs).request("GET", "/stats");
     return named.parse(stats).gateway_id === gatewayId ? clientOf(quiet, here) : undefined;
   } catch {
     return undefined;
