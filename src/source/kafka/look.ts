@@ -1,6 +1,6 @@
 /** What can be read now: the topics as they are, the partitions whose leader answers, and those that have to wait. */
 import { systemClock } from "../../core/clock.ts";
-import { whyUnread } from "../../kafka/error.ts";
+import { KafkaError, whyUnread } from "../../kafka/error.ts";
 import type { KafkaSettings } from "../../kafka/kafka-settings.ts";
 import { leaderlessWords, nothingReadWords, type NamedPartition } from "../../kafka/leaderless.ts";
 import { byReach, type TopicPartition } from "../../kafka/reach.ts";
@@ -28,6 +28,25 @@ export async function look(at: Wire, settings: KafkaSettings, names: readonly st
   const words = readWords(settings, topics);
   if (led.length === 0) throw new Error(nothingReadWords(words, unread));
   return { led, unread, words, picture: JSON.stringify([leadersOf(settings, topics), nodes]) };
+}
+
+/**
+ * Whether there is another picture by now. What no broker in particular is asked goes over the connection that was made first: if that
+ * has ended while those to others go on, and a new one can be made, the answer is yes as well, for then all are made anew.
+ */
+export async function isAnother(
+  picture: string,
+  at: Wire,
+  asked: (ask: (at: Wire) => Promise<Look>) => Promise<Look>,
+  lookBy: (at: Wire) => Promise<Look>,
+): Promise<boolean> {
+  try {
+    return (await lookBy(at)).picture !== picture;
+  } catch (error) {
+    if (error instanceof KafkaError) throw error;
+    await asked(lookBy);
+    return true;
+  }
 }
 
 /** For `check`. */

@@ -20,7 +20,7 @@ export class KafkaMessage implements Message {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly receivedMs: number;
-  readonly mark: Mark;
+  mark: Mark;
   readonly isJudged: boolean;
   readonly partition: Partition;
   readonly offset: number;

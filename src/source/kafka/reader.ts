@@ -115,6 +115,9 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
     });
     partition.mustMove(fetched, from.offset, next);
     partition.trouble = null;
+    // Behind it is nothing to be taken (the mark of a transaction's end, a tombstone): retention that removes that takes nothing from us.
+    const last = messages.at(-1);
+    if (last !== undefined) last.mark = partition.markAt(next, epoch);
     if (!(await hand(messages, parts)) || next === from.offset) return;
     Object.assign(partition, { next, epoch });
     partition.reached(next, fetched, parts.clock.monoMs());

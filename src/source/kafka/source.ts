@@ -21,7 +21,7 @@ import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
 import { groupPartitions } from "./group-partitions.ts";
 import { KafkaMessage } from "./message.ts";
-import { look, probe } from "./look.ts";
+import { isAnother, look, probe } from "./look.ts";
 import { epochKeyOf, markKeyOf, Partition } from "./partition.ts";
 import { readAll } from "./reader.ts";
 import { createSay, isCountedOnly } from "./say.ts";
@@ -223,8 +223,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   async function lookAgain(at: Wire, now: AbortController, before: string): Promise<void> {
     try {
-      const { picture } = await look(at, settings, names);
-      if (picture !== before) now.abort();
+      if (await isAnother(before, at, asked, (by) => look(by, settings, names))) now.abort();
     } catch (error) {
       log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");
     }

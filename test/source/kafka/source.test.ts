@@ -239,6 +239,27 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     return { bootstrap, topic, env, put };
   }
 
+  /** Begins a transaction with these records. */
+  async function transaction(env: Record<string, string>, topic: string, values: readonly string[]) {
+    const wire = await connectWire(kafkaSettingsOf(env), "test", systemClock);
+    const [to] = (await wire.topics([topic])).topics;
+    if (to === undefined) throw new Error("no topic");
+    const transactionalId = `tx-${topic}`;
+    const node = await wire.coordinator("transaction", transactionalId);
+    const producer = await wire.initProducer(node, transactionalId, 600_000);
+    const batch = new RecordBatch();
+    for (const value of values) batch.add(Date.now(), Buffer.from("acme/d1"), valueFrom(value));
+    const sender = { transactionalId, producer };
+    const sent = [{ topic: to, partition: 0, bytes: batch.finish(producer, 0, "none") }];
+    expect(await wire.produce(to.leaders[0] ?? 0, sender, 2, sent, 0)).toEqual([]);
+    const then = (ended: Promise<unknown>) => ended.then(() => wire.close());
+    return {
+      commit: () => then(wire.endTransaction(node, sender, 2)),
+      /** The next user of the id aborts it. */
+      abort: () => then(wire.initProducer(node, transactionalId, 10_000)),
+    };
+  }
+
   test.each(["none", "gzip", "snappy", "lz4", "zstd"])(
     "reads what another client compressed by %s",
     async (codec) => {
@@ -255,21 +276,8 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
   test("leaves out what was aborted, and continues after it", async () => {
     const { bootstrap, topic, env, put } = await site({ partitions: 1 });
     await put(1, 3);
-    const wire = await connectWire(kafkaSettingsOf(env), "test", systemClock);
-    const { topics } = await wire.topics([topic]);
-    const [to] = topics;
-    const node = await wire.coordinator("transaction", `tx-${topic}`);
-    const producer = await wire.initProducer(node, `tx-${topic}`, 10_000);
-    const batch = new RecordBatch();
-    for (let i = 0; i < 5; i++) batch.add(Date.now(), Buffer.from("acme/d1"), valueFrom("aborted"));
-    const bytes = batch.finish(producer, 0, "none");
-    if (to === undefined) throw new Error("no topic");
-    const sender = { transactionalId: `tx-${topic}`, producer };
-    const sent = [{ topic: to, partition: 0, bytes }];
-    expect(await wire.produce(to.leaders[0] ?? 0, sender, 2, sent, 0)).toEqual([]);
-    // The next user of the id aborts the transaction.
-    await wire.initProducer(node, `tx-${topic}`, 10_000);
-    await wire.close();
+    const begun = await transaction(env, topic, Array<string>(5).fill("aborted"));
+    await begun.abort();
     await produceByKcat(bootstrap, topic, numbered(4, 6));
     const intake = fakeIntake();
     await open(env).start(intake);
@@ -298,17 +306,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
       const intake = fakeIntake(() => source);
       await source.start(intake);
       await until("all", () => intake.messages.length === 10);
-      const id = `tx-${topic}`;
-      const wire = await connectWire(kafkaSettingsOf(env), "test", systemClock);
-      const [to] = (await wire.topics([topic])).topics;
-      if (to === undefined) throw new Error("no topic");
-      const node = await wire.coordinator("transaction", id);
-      const producer = await wire.initProducer(node, id, 600_000);
-      const batch = new RecordBatch();
-      for (let i = 11; i <= 15; i++) batch.add(Date.now(), Buffer.from("acme/d1"), valueFrom(String(i)));
-      const sent = [{ topic: to, partition: 0, bytes: batch.finish(producer, 0, "none") }];
-      const sender = { transactionalId: id, producer };
-      await wire.produce(to.leaders[0] ?? 0, sender, 2, sent, 0);
+      const begun = await transaction(env, topic, ["11", "12", "13", "14", "15"]);
       await until("the five are told", () => lag() === 5);
       expect(source.status().detail).not.toContain("transaction");
       shiftMs = 61_000;
@@ -317,8 +315,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
           .status()
           .detail.includes(`a transaction that was begun at offset 10 of partition 0 of ${topic}`),
       );
-      await wire.endTransaction(node, sender, 2);
-      await wire.close();
+      await begun.commit();
       await until("the rest", () => intake.messages.length === 15);
       await until("nothing is left", () => lag() === 0);
       expect(source.status().detail).not.toContain("transaction");
@@ -393,6 +390,23 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     await until("the rest", () => intake.messages.length === 10);
     expect(intake.texts()).toEqual(upTo(30).slice(20));
     expect(source.status()).toMatchObject({ lost: 15, connected: true });
+  });
+
+  test("calls nothing lost if retention took what was read, and the mark of its transaction", async () => {
+    const { bootstrap, topic, env, put } = await site({ partitions: 1 });
+    const begun = await transaction(env, topic, ["1", "2"]);
+    await begun.commit();
+    const first = fakeIntake();
+    await open(env).start(first);
+    await until("both", () => first.messages.length === 2);
+    await deleteRecords(bootstrap, topic, 0, 3);
+    const { key = "", value = "" } = first.messages.at(-1)?.mark ?? {};
+    const later = fakeIntake();
+    const source = open(env, new Map([[key, value]]));
+    await source.start(later);
+    await put(3, 3);
+    await until("the next", () => later.messages.length === 1);
+    expect(source.status()).toMatchObject({ lost: 0, connected: true });
   });
 
   test("waits as long as the broker says if it is over its quota, instead of running out of time", async () => {

@@ -5,7 +5,7 @@ import type { Source } from "../../../src/core/source.ts";
 import { connectWire } from "../../../src/kafka/wire.ts";
 import { probe } from "../../../src/source/kafka/look.ts";
 import { type Kafka, startKafka } from "../../kit/kafka/broker.ts";
-import { kafkaTestable, newTopic, produceByKcat } from "../../kit/kafka/client.ts";
+import { addPartitions, kafkaTestable, newTopic, produceByKcat } from "../../kit/kafka/client.ts";
 import { openKafka } from "../../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
 import { freePort } from "../../kit/port.ts";
@@ -66,6 +66,44 @@ describe.skipIf(kafkaTestable() !== "")(`a broker out of reach (${kafkaTestable(
     isHidden = false;
     expect(await check()).toContain("(2 partitions)");
     await topics.close();
+  }, 60_000);
+
+  /** Its one partition is led by the second broker. */
+  async function ledBySecond(): Promise<string> {
+    const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap });
+    const wire = await connectWire(settings, "test", systemClock);
+    try {
+      for (;;) {
+        const topic = await newTopic(kafka.bootstrap, { partitions: 1 });
+        if ((await wire.topics([topic])).topics[0]?.leaders[0] === 2) return topic;
+      }
+    } finally {
+      await wire.close();
+    }
+  }
+
+  test("is asked anew if the connection to it has ended while another's partitions are read", async () => {
+    isHidden = false;
+    const topic = await ledBySecond();
+    const put = (value: number) =>
+      produceByKcat(kafka.bootstrap, topic, [{ key: "acme/d1", value: `${value}` }], ["-p", `${value}`]);
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: `${host}:${proxy.port}`,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+    };
+    const hurried = { ...systemClock, every: (_ms: number, run: () => void) => systemClock.every(500, run) };
+    const source = openSource(env, new Map(), "g", hurried);
+    opened.push(source);
+    const intake = fakeIntake(() => source);
+    await source.start(intake);
+    await put(0);
+    await until("the first", () => intake.messages.length === 1);
+    proxy.cut();
+    await addPartitions(kafka.bootstrap, topic, 2);
+    await put(1);
+    await until("what is in the new partition", () => intake.messages.length === 2);
+    expect(source.status()).toMatchObject({ connected: true, reconnects: 0 });
   }, 60_000);
 
   test.each(["alone", "in a group"])(
