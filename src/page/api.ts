@@ -27,7 +27,8 @@ export async function request<T>(method: string, path: string, body?: unknown): 
     }),
   }).catch(() => {
     // Every browser has words of its own for it, and none of them names the gateway.
-    throw new Error("the gateway does not answer");
+    const unknown = method === "GET" ? "" : ", so whether this is done is not known";
+    throw new Error(`the gateway does not answer${unknown}`);
   });
   const answer = (await response.json().catch(() => ({}))) as { detail?: string };
   if (response.ok) return answer as T;

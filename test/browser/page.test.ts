@@ -550,6 +550,28 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(asked.map((url) => url.split("/").at(-1))).toEqual(["rotate-token", "revoke"]);
   });
 
+  test("devices: a double click adds one device, and who loses the answer to a change is not told that nothing was done", async () => {
+    await open();
+    await page.getByText("Add a device").click();
+    for (const name of ["tenant", "device", "site"])
+      await page.locator(`#devices input[name=${name}]`).fill("one");
+    let asked = 0;
+    await page.route("**/admin/devices", (route) => {
+      asked++;
+      return route.continue();
+    });
+    await page.locator("#devices details button[type=submit]").dblclick();
+    await page.locator("#token").waitFor();
+    await shows("#devices th", "one/one");
+    expect([asked, await page.locator("#devices > [role=status]").innerText()]).toEqual([1, ""]);
+    await page.route("**/rotate-token", async (route) => {
+      await route.fetch();
+      await route.abort();
+    });
+    await page.getByRole("button", { name: "New token" }).click();
+    await shows("#devices [role=status]", "whether this is done is not known");
+  });
+
   test("devices: a name that turns the direction of text round is not taken for another one", async () => {
     await open();
     await running.gateway.view.devices.add(registered(["\u202egnol"]));
