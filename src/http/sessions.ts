@@ -20,15 +20,21 @@ export interface Sessions {
   close(cookies: string | undefined): string;
 }
 
-const name = "sluice_session";
 const lastsMs = 12 * 3_600_000;
 /** Beyond this many the oldest session ends. */
 const sessionsMax = 50;
 
 export function createSessions(adminToken: string, clock: Clock): Sessions {
   const isToken = tokenCheck([adminToken]);
+  // A browser tells the ports of a host apart no more than SameSite does: a login at one gateway would end that at another.
+  const name = `sluice_session_${randomBytes(4).toString("hex")}`;
   /** Hash of the cookie → when it ends, oldest first. */
   const sessions = new Map<string, number>();
+
+  /** Without a Path it is for that of the page: below one of a proxy another gateway has its own. */
+  function cookie(value: string, seconds: number, isSecure: boolean): string {
+    return `${name}=${value}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
+  }
 
   function idIn(cookies: string | undefined): string | undefined {
     const value = new RegExp(`(?:^|;\\s*)${name}=([\\w-]{1,64})(?:;|$)`).exec(cookies ?? "")?.[1];
@@ -58,9 +64,4 @@ export function createSessions(adminToken: string, clock: Clock): Sessions {
       return cookie("", 0, false);
     },
   };
-}
-
-/** Without a Path it is for that of the page: below one of a proxy another gateway has its own. */
-function cookie(value: string, seconds: number, isSecure: boolean): string {
-  return `${name}=${value}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSecure ? "; Secure" : ""}`;
 }

@@ -15,11 +15,19 @@ describe("sessions", () => {
     const sessions = createSessions(token, simulatedClock());
     expect(sessions.open("another-token-of-length", false)).toBeUndefined();
     const header = sessions.open(token, true) ?? "";
-    expect(header).toMatch(/^sluice_session=[\w-]{43}; Max-Age=43200; HttpOnly; SameSite=Strict; Secure$/);
+    expect(header).toMatch(
+      /^sluice_session_\w{8}=[\w-]{43}; Max-Age=43200; HttpOnly; SameSite=Strict; Secure$/,
+    );
     expect(sessions.has(cookieOf(header))).toBe(true);
     expect(sessions.has(`other=1; ${cookieOf(header)}; more=2`)).toBe(true);
-    for (const wrong of [undefined, "", "sluice_session=", "sluice_session=made-up", `x${cookieOf(header)}`])
+    const [name] = header.split("=");
+    for (const wrong of [undefined, "", `${name}=`, `${name}=made-up`, `x${cookieOf(header)}`])
       expect(sessions.has(wrong)).toBe(false);
+    // A browser has the cookies of a host's every port in one place.
+    const other = createSessions("quite-another-token-here", simulatedClock());
+    const theirs = other.open("quite-another-token-here", false) ?? "";
+    expect(theirs.split("=")[0]).not.toBe(name);
+    expect(sessions.has(`${cookieOf(theirs)}; ${cookieOf(header)}`)).toBe(true);
   });
 
   test("they end by time, by a logout, and by number: the oldest ends first", () => {
