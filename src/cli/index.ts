@@ -185,6 +185,9 @@ function attach(words: Words, command: Command, context: Context, done: (code: n
   words.action(async (...given: unknown[]) => {
     const args = Object.fromEntries(names.map((name, i) => [name, String(given[i])]));
     try {
+      // As a shell makes of a variable that is not set: a backup would go into the directory that one is in.
+      const empty = names.find((name) => args[name] === "");
+      if (empty !== undefined) throw new UsageError(`<${empty}> is empty`);
       const { envFile, ...options } = words.opts<{ envFile?: string }>();
       // What `health` says is shown of a container every 30 seconds.
       const isSaid = command.name !== "health";

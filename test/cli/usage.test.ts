@@ -66,6 +66,8 @@ const mistakes: [string, string[]][] = all.flatMap((named) => {
       .filter(isNeeded)
       .map(({ flags }): [string, string[]] => [`no ${longFlag(flags)}`, goodWords(named, flags)]),
   ];
+  if (Object.keys(command.arguments).length > 0)
+    rows.push(["an empty argument", good.map((word) => (word === "1" ? "" : word))]);
   if ("gateway" in command.options)
     rows.push(["a gateway that is no URL", [...good, "--gateway", "nonsense"]]);
   if (Object.keys(command.arguments).length > 0) rows.push(["a missing argument", [...named.name]]);
