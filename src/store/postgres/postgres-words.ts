@@ -28,6 +28,8 @@ const fixes: readonly (readonly [codes: RegExp, fix: string])[] = [
   ],
   [/^2200H/, "the sequence has no number left: give the column and its sequence the type bigint"],
   [/^42703/, "add the column that is missing"],
+  [/^42P10/, "give the table its primary key again, as after a restore that could not make it"],
+  [/^42883/, "make what a trigger, a rule or a view calls, or take that away"],
   [/^25006/, noStandby],
   [
     /^25P04/,

@@ -86,15 +86,35 @@ describe.skipIf(unavailable !== "")(`runs of entries that PostgreSQL refuses ${u
     expect(site.letters()[0]?.why).toContain("22001");
   });
 
-  test("rejects without a table wait, because the table is at fault", async () => {
+  test.each([
+    [
+      "a column",
+      "alter table quarantine_events rename column reason to why",
+      "add the column",
+      "alter table quarantine_events rename column why to reason",
+    ],
+    [
+      "the primary key",
+      "alter table quarantine_counters_minute drop constraint quarantine_counters_minute_pkey",
+      "its primary key",
+      "alter table quarantine_counters_minute add primary key (bucket_minute, tenant_id, reason)",
+    ],
+    [
+      "what a trigger calls",
+      `create function f() returns trigger language plpgsql as $$ begin perform gone(); return new; end $$;
+        create trigger t before insert on quarantine_events for each row execute function f()`,
+      "what a trigger",
+      "drop trigger t on quarantine_events",
+    ],
+  ])("rejects whose table lacks %s wait, because the table is at fault", async (_, spoil, cure, mend) => {
     await open();
-    await site.run(["alter table quarantine_events rename column reason to why"]);
+    await site.run([spoil]);
     site.put([...good(3), anEntry({ kind: "reject", reason: "TOKEN_INVALID" }), ...good(3)]);
     site.drain.start();
     await until(() => site.drain.stats().alarms.length > 0);
-    expect(site.drain.stats().alarms[0]?.why).toContain("add the column");
+    expect(site.drain.stats().alarms[0]?.why).toContain(cure);
     expect(site.letters()).toEqual([]);
-    await site.run(["alter table quarantine_events rename column why to reason"]);
+    await site.run([mend]);
     await site.settled();
     expect(site.drain.stats()).toMatchObject({ delivered: 7, refused: 0 });
   });
