@@ -5,6 +5,9 @@
  * The order by silence is over all devices of the registry: it is walked a page at a time, and only as many devices are kept as are asked
  * for, so that a large fleet costs time and no memory. Rejected alternative: an order kept in memory, which would have to follow every
  * change of a registry that others change too.
+ *
+ * One walk at a time, for each takes the thread page by page: sixty at once left devices and /healthz a turn every five seconds, and none of
+ * them ended before its connection was given up.
  */
 import { type DeviceActivity } from "./device-activity.ts";
 import { devicePages } from "./device-pages.ts";
@@ -17,9 +20,12 @@ import {
   type DeviceId,
   type DeviceStore,
 } from "../core/device.ts";
+import type { Clock } from "../core/clock.ts";
 import { latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import type { Connection, Source } from "../core/source.ts";
+import { createTurns } from "../core/turns.ts";
+import { RegistryError } from "./registry-error.ts";
 
 export interface HeardDevice {
   readonly device: Device;
@@ -40,6 +46,8 @@ export interface HeardQuery {
   readonly order: "silent" | "name";
   /** Continues behind it. */
   readonly after?: SeenDevice | undefined;
+  /** Aborted once nobody waits for the answer. */
+  readonly signal?: AbortSignal;
 }
 
 export interface HeardPage {
@@ -50,6 +58,7 @@ export interface HeardPage {
 }
 
 export interface HeardDevices {
+  /** Rejects with a RegistryError if it cannot be told now. */
   list(query: HeardQuery): Promise<HeardPage>;
 }
 
@@ -59,7 +68,11 @@ export interface HeardParts {
   readonly rejects: Pick<RecentRejects, "ofDevice">;
   readonly latest: LatestParts;
   readonly sources: readonly Pick<Source, "connectionsOf">[];
+  readonly clock: Pick<Clock, "monoMs">;
 }
+
+/** Who waited longer for the walks of others is refused. */
+const waitMaxMs = 5_000;
 
 /** A device with when it was heard since the start; 0: it was not. */
 interface Ranked extends SeenDevice {
@@ -67,16 +80,28 @@ interface Ranked extends SeenDevice {
 }
 
 export function createHeardDevices(parts: HeardParts): HeardDevices {
-  const { devices, activity, rejects, latest } = parts;
+  const { devices, activity, rejects, latest, clock } = parts;
+  const inTurn = createTurns();
   const door = parts.sources.find((source) => source.connectionsOf !== undefined);
   const ranked = (device: Device): Ranked => {
     const { tenantId, deviceId } = device;
     return { tenantId, deviceId, device, seenMs: activity.of(device, latest.nowMs())?.seenMs ?? 0 };
   };
 
-  async function silentFirst({ filter, limit, after }: HeardQuery): Promise<Ranked[]> {
+  function silentFirst(query: HeardQuery): Promise<Ranked[]> {
+    const askedMs = clock.monoMs();
+    return inTurn(() => {
+      const waitedMs = clock.monoMs() - askedMs;
+      if (waitedMs > waitMaxMs) throw new RegistryError("busy", `it waited ${Math.round(waitedMs)} ms`);
+      return walk(query);
+    });
+  }
+
+  async function walk({ filter, limit, after, signal }: HeardQuery): Promise<Ranked[]> {
     let kept: Ranked[] = [];
+    signal?.throwIfAborted();
     for await (const page of devicePages(devices, filter)) {
+      signal?.throwIfAborted();
       const behind = page.map(ranked).filter((one) => after === undefined || bySilence(after, one) < 0);
       kept = [...kept, ...behind].sort(bySilence).slice(0, limit);
     }

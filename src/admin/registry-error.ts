@@ -4,6 +4,7 @@ const words = {
   refused: "The registry refuses this; the log says why.",
   answered: "The registry answered with an error, and what it was asked was not done; the log says why.",
   unread: "The registry does not answer. Try again when it is back.",
+  busy: "Others have lists of all devices made, and each takes its time. Try again in a while.",
   full: "The disk of the local store is full, so nothing was changed. Make room, and try again.",
   unsure: "The registry does not answer; whether a change was made is unknown. Try again when it is back.",
 };

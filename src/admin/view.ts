@@ -23,7 +23,7 @@ export function viewOf(parts: ViewedParts): GatewayView {
     follow: (device, follower) => parts.watches().follow.follow(device, follower),
     cache: createCacheView(cache, lookup),
     devices,
-    heard: createHeardDevices({ devices, activity, rejects, latest, sources }),
+    heard: createHeardDevices({ devices, activity, rejects, latest, sources, clock: parts.clock }),
     settings: createSettingStore(registry, policy.get, parts.pollSettings),
     rejects,
     latest,

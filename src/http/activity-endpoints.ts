@@ -66,9 +66,9 @@ export function activityEndpoints(heard: HeardDevices): readonly Endpoint[] {
       }),
       answer: { help: "A page; a device that speaks meanwhile moves to the end.", schema: activityPage },
       problems: [400, 503],
-      async handle({ query }) {
+      async handle({ query, request: { signal } }) {
         const { order, limit, after } = query;
-        const page = await heard.list({ filter: filterOf(query), order, limit, after });
+        const page = await heard.list({ filter: filterOf(query), order, limit, after, signal });
         return {
           devices: page.devices.map(shown),
           next: page.next && cursorText(page.next),

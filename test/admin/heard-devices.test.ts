@@ -3,12 +3,15 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { activeDevicesMax, DeviceActivity } from "../../src/admin/device-activity.ts";
 import { createHeardDevices, type HeardDevices } from "../../src/admin/heard-devices.ts";
 import { RecentRejects } from "../../src/admin/recent-rejects.ts";
+import type { DeviceStore } from "../../src/core/device.ts";
 import { type LatestDevice, LatestUnavailable, type LatestView } from "../../src/core/latest-view.ts";
 import type { SeenDevice } from "../../src/core/recent.ts";
 import { event } from "../contract/entries.ts";
 import { atHand } from "../kit/at-hand.ts";
 import { anEntry, type EntryChanges } from "../kit/spool.ts";
+import { simulatedClock } from "../kit/clock.ts";
 import { localRegistry } from "../kit/stores.ts";
+import { until } from "../kit/until.ts";
 
 const startMs = Date.UTC(2026, 10, 26, 8, 0, 0);
 const d1 = { tenantId: "acme", deviceId: "d1" };
@@ -80,6 +83,7 @@ describe("the list", () => {
   const rejects = new RecentRejects(() => {});
   let view: LatestView;
   let list: HeardDevices;
+  const clock = simulatedClock();
 
   beforeEach(async () => {
     await registry.add(ids.map((deviceId) => ({ tenantId: "acme", deviceId, siteId: "s" })));
@@ -97,7 +101,7 @@ describe("the list", () => {
       ttlMs: 1,
       nowMs: () => startMs,
     };
-    list = createHeardDevices({ devices: registry, activity, rejects, latest, sources: [] });
+    list = createHeardDevices({ devices: registry, activity, rejects, latest, sources: [], clock });
   });
 
   test("has the silent first over all pages, each device once", async () => {
@@ -109,6 +113,45 @@ describe("the list", () => {
       after = page.next ?? undefined;
     } while (after !== undefined);
     expect(order).toEqual([...ids.slice(-3), ...heard.toReversed()]);
+  });
+
+  test("walks the registry for one at a time, for nobody who left, and refuses who would wait long", async () => {
+    const walked: string[] = [];
+    const pages: (() => void)[] = [];
+    const devices = {
+      list: async ({ match = "" }: { match?: string }) => {
+        walked.push(match);
+        await new Promise<void>((resolve) => pages.push(resolve));
+        return [];
+      },
+    } as unknown as DeviceStore;
+    const latest = { view, ttlMs: 1, nowMs: () => startMs };
+    const { list: ask } = createHeardDevices({ devices, activity, rejects, latest, sources: [], clock });
+    const gone = new AbortController();
+    const silent = { order: "silent", limit: 1 } as const;
+    const asked = [
+      ask({ ...silent, filter: { match: "first" } }),
+      ask({ ...silent, filter: { match: "second" } }),
+      ask({ ...silent, filter: { match: "left" }, signal: gone.signal }),
+      ask({ ...silent, filter: { match: "late" } }),
+    ];
+    const ends = Promise.allSettled(asked);
+    expect(walked).toEqual(["first"]);
+    pages.shift()?.();
+    await asked[0];
+    await until(() => pages.length > 0);
+    expect(walked).toEqual(["first", "second"]);
+    gone.abort();
+    clock.advance(5_001);
+    pages.shift()?.();
+    expect((await ends).map(({ status }) => status)).toEqual([
+      "fulfilled",
+      "fulfilled",
+      "rejected",
+      "rejected",
+    ]);
+    expect(walked).toEqual(["first", "second"]);
+    await expect(asked[3]).rejects.toMatchObject({ status: 503 });
   });
 
   test("tells of devices that were not heard since the start what is known of before", async () => {

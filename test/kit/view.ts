@@ -1,4 +1,5 @@
 /** The view of the HTTP surface, for its tests: invented stats, and a real registry and settings in memory. */
+import { systemClock } from "../../src/core/clock.ts";
 import { createDeviceStore, createSettingStore } from "../../src/admin/live-stores.ts";
 import { DeviceActivity } from "../../src/admin/device-activity.ts";
 import { createHeardDevices } from "../../src/admin/heard-devices.ts";
@@ -102,7 +103,11 @@ export function fakeView(changes: Partial<GatewayView> = {}): FakeView {
       forgetTenant: (tenantId) => forgotten.push(`${tenantId}/*`),
     },
     devices,
-    heard: createHeardDevices({ devices, activity: new DeviceActivity(), rejects, latest, sources: [] }),
+    heard: createHeardDevices({
+      ...{ devices, activity: new DeviceActivity(), rejects, latest },
+      sources: [],
+      clock: systemClock,
+    }),
     settings: createSettingStore(registry, policy.get, async () => policy.apply(await registry.settings())),
     rejects: { list: () => [] },
     latest,
