@@ -1,6 +1,7 @@
 /** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
-import type { Database } from "bun:sqlite";
+import { type Database, SQLiteError } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
+import { damageIn } from "../core/file/sqlite.ts";
 import { letGo } from "../core/memory/let-go.ts";
 import { explain } from "../core/log/log.ts";
 import { decodeGroup, encodeGroup, type Group } from "./codec.ts";
@@ -62,6 +63,8 @@ function rowEnd(entries: readonly Entry[], from: number): number {
   }
   return end;
 }
+
+const isUnread = (cause: unknown) => cause instanceof SQLiteError && damageIn(cause) === undefined;
 
 export class Groups {
   readonly #insert;
@@ -139,8 +142,11 @@ export class Groups {
       this.#remember(last, entries);
       return entries;
     } catch (cause) {
-      const remedy = "stop the gateway and run `sluice spool repair`";
-      throw new Error(`the spool's group ${first} to ${last} is damaged (${explain(cause)}): ${remedy}`, {
+      // What the disk does not read now it may read later, and a repair would give it up.
+      const [is, remedy] = isUnread(cause)
+        ? ["cannot be read", "see dmesg for the fault of its disk"]
+        : ["is damaged", "stop the gateway and run `sluice spool repair`"];
+      throw new Error(`the spool's group ${first} to ${last} ${is} (${explain(cause)}): ${remedy}`, {
         cause,
       });
     }

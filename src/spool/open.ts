@@ -4,9 +4,9 @@
 import { join } from "node:path";
 import type { Database } from "bun:sqlite";
 import { explain } from "../core/log/log.ts";
-import { damageIn, openSqlite, pageBytes, quickCheck } from "../core/file/sqlite.ts";
+import { damageIn, openSqlite, pageBytes, quickCheck, removeSqlite } from "../core/file/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
-import { persistWal, noteState, whatIsMissing } from "./state.ts";
+import { noteState, whatIsMissing } from "./state.ts";
 
 /** A file larger than this is not read through at a start; each of its groups is checked when it is read. */
 const quickCheckBytesMax = 256 * 1024 * 1024;
@@ -23,14 +23,15 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   if (missing !== undefined) throw new Error(missing);
   let db: Database | undefined;
   try {
-    db = openSqlite(path);
+    db = openSqlite(path, true);
     const verdict = checkUnlessLarge(db);
     if (verdict !== "ok") throw damaged(path, verdict);
     prepareSpool(db, path);
     const used = use(db);
     db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-    persistWal(db, true);
     noteState(dataDir, "open");
+    // Of a repair that was killed, which may have made it as large as the spool.
+    removeSqlite(`${path}.repairing`);
     return used;
   } catch (error) {
     db?.close();

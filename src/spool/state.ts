@@ -3,13 +3,14 @@
  * database if its file is missing, and cannot know that a write-ahead log is gone. Without the state file, a spool
  * that was lost would be begun anew silently, and what it held would be gone with balanced books.
  */
-import { constants, type Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { giveToOwner } from "../core/file/owner.ts";
+import { keepLog } from "../core/file/sqlite.ts";
 
 /**
- * open: written once the write-ahead log exists. closed: written just before the spool is closed in order, so that a
+ * open: written once the write-ahead log exists, which stays whatever ends the process: if it is gone, it was lost. closed: written just before the spool is closed in order, so that a
  * crash in between never makes a sound spool look damaged.
  */
 export type SpoolState = "open" | "closed";
@@ -24,14 +25,6 @@ export function noteState(dataDir: string, state: SpoolState): void {
 }
 
 /**
- * Sets whether SQLite keeps the write-ahead log when it closes the file. SQLite also closes it when the process exits
- * (a second signal, an unexpected error); so if the log is gone while the state is "open", it was lost.
- */
-export function persistWal(db: Database, keep: boolean): void {
-  db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keep ? 1 : 0);
-}
-
-/**
  * Call this just before the file is closed in order.
  * @param check throws if the spool is another's by now: what is noted in its place is not ours to say
  */
@@ -39,7 +32,7 @@ export function noteClosed(db: Database, dataDir: string, check: () => void): vo
   try {
     check();
     noteState(dataDir, "closed");
-    persistWal(db, false);
+    keepLog(db, false);
   } catch {
     // Or the disk is full: the spool stays noted as open, and its write-ahead log is still there when it is opened again.
   }

@@ -48,6 +48,16 @@ test("another program's file in place of the spool is no good, a damaged one is 
   rmSync(DATA_DIR, { recursive: true });
 });
 
+test("a spool whose file or write-ahead log is gone is no good, for no gateway would start", async () => {
+  const DATA_DIR = mkdtempSync(join(tmpdir(), "sluice-check-gone-"));
+  const detailed = (words: string) => ({ code: 1, ok: false, detail: expect.stringContaining(words) });
+  writeFileSync(join(DATA_DIR, "spool.state"), "open\n");
+  expect(await disk({ DATA_DIR })).toMatchObject(detailed("spool.db is missing or empty"));
+  new Database(join(DATA_DIR, "spool.db")).run("CREATE TABLE groups (last)");
+  expect(await disk({ DATA_DIR })).toMatchObject(detailed("spool.db-wal is missing"));
+  rmSync(DATA_DIR, { recursive: true });
+});
+
 test.skipIf(!existsSync(executable))(
   "a check writes nothing: a container with a read-only root has no directory for temporary files",
   async () => {

@@ -1,7 +1,7 @@
 /** The spool across processes: kill -9 at random moments, the lock, and a disk without room. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SpoolFull } from "../../src/spool/disk.ts";
@@ -249,6 +249,25 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       }
       spool.append([], emptyRecord);
       kit.close(spool);
+    });
+  });
+
+  test("at a start after a crash costs no later start its write-ahead log", () => {
+    onSmallDisk((dir) => {
+      const [running, dataDir, others] = [join(dir, "running"), join(dir, "data"), join(dir, "others")];
+      mkdirSync(running);
+      const first = kit.spool({ dataDir: running });
+      first.append(bulky(), emptyRecord);
+      kit.close(first);
+      const second = kit.spool({ dataDir: running });
+      second.append([anEntry()], emptyRecord);
+      cpSync(running, dataDir, { recursive: true });
+      kit.close(second);
+      expect(() => writeFileSync(others, Buffer.alloc(9_000_000))).toThrow("ENOSPC");
+      for (let n = 0; n < 2; n++)
+        expect(() => kit.spool({ dataDir })).toThrow(`the disk of ${dataDir} is full`);
+      rmSync(others);
+      expect(readAll(kit.spool({ dataDir }))).toHaveLength(2);
     });
   });
 

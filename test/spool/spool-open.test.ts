@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import {
   closeSync,
   cpSync,
+  existsSync,
   openSync,
   readFileSync,
   rmSync,
@@ -14,6 +15,8 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { explain } from "../../src/core/log/log.ts";
 import { balanceBooks, told } from "../../src/intake/books.ts";
+import { openSpoolFile } from "../../src/spool/open.ts";
+import { compactSpool } from "../../src/spool/tools/compact.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import { repair as repairNow } from "../kit/repair-runner.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
@@ -150,12 +153,42 @@ describe("opening", () => {
     expect(again.read(1)).toHaveLength(10);
     expect(again.read(12)).toHaveLength(10);
   });
+
+  test("a group that cannot be read is not called damaged: a repair would give up what the disk may read later", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    put(spool, 10);
+    kit.close(spool);
+    const again = kit.spool({ dataDir });
+    const other = new Database(join(dataDir, "spool.db"));
+    other.run("ALTER TABLE groups RENAME COLUMN body TO gone");
+    other.close();
+    expect(() => again.read(1)).toThrow(
+      /^the spool's group 1 to 10 cannot be read \(no such column: body\): see dmesg/,
+    );
+  });
+
+  test("what a repair that was killed has left goes: it is as large as the spool", () => {
+    const dataDir = kit.dir();
+    const left = join(dataDir, "spool.db.repairing");
+    writeFileSync(left, "a part");
+    kit.spool({ dataDir });
+    expect(existsSync(left)).toBe(false);
+  });
 });
 
 function overwritten(whole: Buffer, at: number): Buffer {
   const spoilt = Buffer.from(whole);
   spoilt.fill(0x5a, at, at + 8_192);
   return spoilt;
+}
+
+/** The directory of a spool of three entries whose process was killed. */
+function killed(): string {
+  const [running, dataDir] = [kit.dir(), kit.dir()];
+  put(kit.spool({ dataDir: running }), 3);
+  cpSync(running, dataDir, { recursive: true });
+  return dataDir;
 }
 
 describe("a missing file is not taken for one that never existed", () => {
@@ -191,6 +224,21 @@ describe("a missing file is not taken for one that never existed", () => {
       nowMs: 0,
     });
     expect(() => kit.spool({ dataDir: copy })).not.toThrow();
+  });
+
+  test("a start that fails leaves the write-ahead log of a spool that was not closed: the next one begins", () => {
+    const dataDir = killed();
+    const fail = () => {
+      throw new Error("database or disk is full");
+    };
+    expect(() => openSpoolFile(dataDir, fail)).toThrow("full");
+    expect(kit.spool({ dataDir }).head).toBe(3);
+  });
+
+  test("a spool that was not closed and then compacted is there at the next start", () => {
+    const dataDir = killed();
+    compactSpool(dataDir);
+    expect(kit.spool({ dataDir }).head).toBe(3);
   });
 
   test("a spool that was closed in order needs no write-ahead log", () => {

@@ -30,6 +30,7 @@ import { openSinks } from "../../sink/index.ts";
 import type { EventTable } from "../../core/recent.ts";
 import type { Store } from "../../core/store.ts";
 import { whyNoSpool } from "../../spool/schema.ts";
+import { whatIsMissing } from "../../spool/state.ts";
 import { withDatabase } from "../../spool/tools/spool-file.ts";
 import { historyIn } from "../../spool/tools/status.ts";
 import { askedSources } from "../../source/index.ts";
@@ -127,7 +128,7 @@ function probeDisk(dataDir: string, freeBytesMin: number): Promise<string> {
     return Promise.reject(new Error(whyReadOnly(dataDir) ?? why));
   }
   const directory = existsSync(dataDir) ? dataDir : dirname(dataDir);
-  const whyNot = whyNoNewFile(directory) ?? whyForeignSpool(dataDir);
+  const whyNot = whyNoNewFile(directory) ?? whatIsMissing(dataDir) ?? whyForeignSpool(dataDir);
   if (whyNot !== undefined) return Promise.reject(new Error(whyNot));
   const freeBytes = freeBytesOn(directory);
   const spoolBytes = statSync(join(dataDir, "spool.db"), { throwIfNoEntry: false })?.size ?? 0;

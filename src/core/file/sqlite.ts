@@ -1,7 +1,7 @@
 /**
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
-import { Database, SQLiteError } from "bun:sqlite";
+import { constants, Database, SQLiteError } from "bun:sqlite";
 import { existsSync, rmSync, statSync } from "node:fs";
 import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "../log/log.ts";
@@ -10,15 +10,26 @@ import { cureOf, giveToOwner } from "./owner.ts";
 export const pageBytes = 4096;
 
 /**
+ * Sets whether SQLite keeps the write-ahead log when it closes the file, which it also does when the process exits (a second signal, an
+ * unexpected error).
+ */
+export function keepLog(db: Database, keeps: boolean): void {
+  db.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, keeps ? 1 : 0);
+}
+
+/**
  * Opens (and creates) a database file.
+ * @param keepsLog from the first moment on: whoever misses a log that is gone must not be the one who took it away, as by an opening that failed
+ * on a full disk
  * @throws if the file is not a database, is damaged, or the directory cannot be written; the message names the file and the fix.
  */
-export function openSqlite(path: string): Database {
+export function openSqlite(path: string, keepsLog = false): Database {
   let db: Database | undefined;
   try {
     const isNew = !existsSync(path);
     if (path !== ":memory:") makeSharedMemoryInPlace(path);
     db = new Database(path, { create: true, strict: true });
+    if (keepsLog) keepLog(db, true);
     if (isNew && path !== ":memory:") giveToOwner(path);
     // First: the next ones, too, may find another process at the file.
     db.run("PRAGMA busy_timeout = 5000");

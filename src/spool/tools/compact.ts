@@ -3,6 +3,7 @@ import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log/log.ts";
 import { openSqlite, quickCheck } from "../../core/file/sqlite.ts";
 import { whileLocked } from "../lock.ts";
+import { noteState } from "../state.ts";
 import { attempt } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";
 
@@ -13,6 +14,8 @@ export function compactSpool(dataDir: string): void {
     try {
       db.run("VACUUM");
       db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      // Its log goes, and would be missed at the next start if the spool was not closed.
+      noteState(dataDir, "closed");
     } finally {
       db.close();
     }
