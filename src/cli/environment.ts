@@ -8,6 +8,7 @@ import { normalize } from "node:path";
 import type { Env, Place } from "../config/read.ts";
 import { parseEnvFile } from "../config/env-file.ts";
 import { exposureOfSecret } from "../config/exposure.ts";
+import { refusePipe } from "../config/host.ts";
 import { allSettings, credentialNames } from "../config/tables.ts";
 import { unitEnvironment } from "../config/unit.ts";
 import { explain } from "../core/log/log.ts";
@@ -50,6 +51,7 @@ const otherForm = (name: string) =>
 function read(context: Context, path: string): Written {
   let text: string;
   try {
+    refusePipe(path);
     text = readFileSync(path, "utf8");
   } catch (error) {
     throw new ConfigurationError(`--env-file ${path}: cannot be read (${explain(error)})\n`);

@@ -30,9 +30,7 @@ export const thisHost: Host = {
     }
   },
   readText(path) {
-    // The next time nobody would write into it, and the whole gateway would wait. What the shell makes of <(command) ends at once.
-    if (statSync(path).isFIFO() && !path.startsWith("/dev/"))
-      throw new Error("it is a named pipe, and what is in it is read again every few seconds: give a file");
+    refusePipe(path);
     const bytes = readFileSync(path);
     if (!isUtf8(bytes)) throw new Error(`${placeOfFault(bytes)} is not UTF-8`);
     return bytes.toString();
@@ -40,6 +38,12 @@ export const thisHost: Host = {
   exposureOf,
   exposureOfSecret,
 };
+
+/** @throws if it is one: the next time nobody would write into it, and the whole gateway would wait. What the shell makes of <(command) ends at once. */
+export function refusePipe(path: string): void {
+  if (statSync(path).isFIFO() && !path.startsWith("/dev/"))
+    throw new Error("it is a named pipe, and is read again while the gateway runs: give a file");
+}
 
 /** Where the first bytes stand that are no UTF-8, which would be read as something else than was written. */
 function placeOfFault(bytes: Buffer): string {

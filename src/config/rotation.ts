@@ -71,11 +71,18 @@ function changedBesides(config: Config, fresh: Config): string[] {
   return isMapped ? ofTables : [...new Set([...ofTables, "MAPPINGS_FILE"])];
 }
 
+/**
+ * One that is new or gone waits for a restart, for by whether it is there parts are built: to take ADMIN_TOKEN away opened /admin at the address
+ * that is listened at until then, whatever address the settings name by now.
+ */
 function takeSecrets(config: Config, fresh: Config): string[] {
-  const changed = changes(config, fresh).filter(({ setting }) => setting.secret);
+  const isRenewed = ({ values, key, next }: Change) => values[key] !== undefined && next !== undefined;
+  const changed = changes(config, fresh).filter((change) => change.setting.secret && isRenewed(change));
   for (const { values, key, next } of changed) values[key] = next;
   return changed.map(({ setting }) => setting.name);
 }
+
+type Change = ReturnType<typeof changes>[number];
 
 /** The settings that differ, each with its place in `config` and its value in `fresh`. */
 function changes(config: Config, fresh: Config) {

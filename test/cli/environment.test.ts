@@ -119,6 +119,19 @@ describe("--env-file", () => {
   });
 });
 
+test("a named pipe is no file of settings: SIGHUP would wait for a writer for good", async () => {
+  const pipe = join(root, "pipe.env");
+  Bun.spawnSync(["mkfifo", "-m", "600", pipe]);
+  const writer = Bun.spawn(["sh", "-c", `echo LOG_LEVEL=warn > ${pipe}`]);
+  const { code, err } = await sluice(["check", "--env-file", pipe]);
+  writer.kill();
+  await writer.exited;
+  expect({ code, err }).toEqual({
+    code: 78,
+    err: expect.stringContaining(`--env-file ${pipe}: cannot be read (it is a named pipe`) as string,
+  });
+});
+
 describe("root on a host with the unit", () => {
   const asRoot = { uid: 0 };
 

@@ -15,7 +15,7 @@ import { explain, silentLog } from "../../src/core/log/log.ts";
 import type { Settings } from "../../src/core/settings.ts";
 import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { startHttpServer } from "../../src/http/server.ts";
-import { rotation } from "../../src/config/rotation.ts";
+import { rotation, takeAnew } from "../../src/config/rotation.ts";
 import { fetchWith, influxSettings } from "../../src/sink/influx/settings.ts";
 import { brokerSettings } from "../../src/source/broker/settings.ts";
 import { openBrokerSource } from "../../src/source/broker/source.ts";
@@ -233,6 +233,20 @@ test("a changed secret in a file is picked up in place; an invalid one is report
   writeFileSync(token, "another-token-of-sixteen");
   readAgain();
   expect([config.mqtt.password, config.http.adminToken]).toEqual(["newer", "another-token-of-sixteen"]);
+});
+
+test("a secret that is new or gone waits for a restart: without ADMIN_TOKEN /admin would be open where the gateway listens until then", () => {
+  const mqtt = { MQTT_URL: "mqtt://b", MQTT_PASSWORD: "old" };
+  const config = configOf({ ...mqtt, HTTP_LISTEN: "0.0.0.0:8080", ADMIN_TOKEN: "a-token-of-sixteen" });
+  const { log, lines } = recordingLog();
+  const next = { ...base(), ...mqtt, MQTT_PASSWORD: "new", READ_TOKEN: "another-token-of-sixteen" };
+  takeAnew(config, loadConfig(next), log);
+  expect(config.http).toMatchObject({ adminToken: "a-token-of-sixteen", readToken: undefined });
+  expect(config.mqtt.password).toBe("new");
+  expect(lines).toMatchObject([
+    { taken: ["MQTT_PASSWORD"] },
+    { settings: ["HTTP_LISTEN", "ADMIN_TOKEN", "READ_TOKEN"] },
+  ]);
 });
 
 test("while nothing can be read, what is in force stays, and that is reported once", () => {
