@@ -303,6 +303,24 @@ describe("repair", () => {
     expect(again.deadLetters.list({ limit: 10 }).map(({ id }) => id)).toEqual([1, 3]);
   });
 
+  test("no id of a dead letter is given again, not even of one that is gone", () => {
+    const dataDir = kit.dir();
+    const spool = kit.spool({ dataDir });
+    append(spool, large(1));
+    append(spool, large(11));
+    const put = (to: Spool, seq: number) => {
+      const [entry] = to.read(seq);
+      if (entry) to.deadLetters.put("postgres", "e", entry, "no");
+      return to.deadLetters.lastId();
+    };
+    for (const seq of [11, 12, 13]) put(spool, seq);
+    spool.deadLetters.remove([2, 3]);
+    kit.close(spool);
+    flipBody(dataDir, 10);
+    repair(dataDir);
+    expect(put(kit.spool({ dataDir }), 14)).toBe(4);
+  });
+
   test("messages that waited to be judged and are lost are counted as lost, and the books balance", () => {
     const dataDir = kit.dir();
     const spool = kit.spool({ dataDir });

@@ -52,6 +52,7 @@ export function rebuild(
       const { entries, deferred } = copyGroups(from, to, reading);
       if (entries !== before.entries) throw new Error(`${before.path} changes while it is read`);
       for (const table of tablesOf(to)) notes.push(...copyTable(from, to, table));
+      keepLastId(from, to);
       const held = {
         head: before.head,
         deferred: (after: number) => deferred.filter((seq) => seq > after).length,
@@ -123,6 +124,16 @@ function copyTable(
     else insert.run(...columns.map((column) => row[column] ?? null));
   }
   return lost ? [`the table ${name} is damaged; rows of it are lost`] : [];
+}
+
+/** The last id that was ever given to a dead letter: none is given again, for an operator may have noted it. */
+function keepLastId(from: Database, to: Database): void {
+  const found = attempt(() =>
+    from.query<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'dead_letters'").get(),
+  );
+  if (!found.ok || found.value === null) return;
+  to.run("DELETE FROM sqlite_sequence WHERE name = 'dead_letters'");
+  to.query("INSERT INTO sqlite_sequence (name, seq) VALUES ('dead_letters', ?)").run(found.value.seq);
 }
 
 type Row = Readonly<Record<string, string | number | Uint8Array | null>>;
