@@ -60,21 +60,31 @@ export function startWatchdog({ seconds, namedMs, clock, log, intake, sources }:
   let stalled = false;
   /** Since when a source has had something to acknowledge while the intake held nothing of it. */
   let unsentSinceMs: number | undefined;
+  let lookedMs = clock.monoMs();
+  /** When this process itself, which was paused or behind a disk that hung, went on: what waits gets a turn first. */
+  let wentOnMs = Number.NEGATIVE_INFINITY;
   /** What was done gets as long again to help. */
   let nextReconnectMs = 0;
 
   const unacknowledged = () => sources.reduce((sum, source) => sum + source.status().unacknowledged, 0);
 
   function look(): void {
+    const nowMs = clock.monoMs();
+    if (nowMs - lookedMs > lookEveryMs + limitMs / 2) wentOnMs = nowMs;
+    lookedMs = nowMs;
+    if (nowMs - wentOnMs < lookEveryMs) {
+      unsentSinceMs = undefined;
+      return;
+    }
     const oldest = intake.oldest();
     const isUnsent = oldest === undefined && unacknowledged() > 0;
-    unsentSinceMs = isUnsent ? (unsentSinceMs ?? clock.monoMs()) : undefined;
-    const unsentMs = unsentSinceMs === undefined ? 0 : clock.monoMs() - unsentSinceMs;
+    unsentSinceMs = isUnsent ? (unsentSinceMs ?? nowMs) : undefined;
+    const unsentMs = unsentSinceMs === undefined ? 0 : nowMs - unsentSinceMs;
     const named = oldest === undefined ? 0 : namedMs[oldest.stage];
     stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
-    if (!stalled || clock.monoMs() < nextReconnectMs) return;
+    if (!stalled || nowMs < nextReconnectMs) return;
     stalls++;
-    nextReconnectMs = clock.monoMs() + limitMs;
+    nextReconnectMs = nowMs + limitMs;
     log.error(
       { ...oldest, unacknowledged: unacknowledged() },
       "stalled: freeing what waits, and connecting anew",

@@ -59,6 +59,8 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
 function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache {
   // What a power failure takes is looked up again, and an fsync for each part would keep messages waiting.
   db.run("PRAGMA synchronous = NORMAL");
+  // Another process that has it locked would keep the whole gateway waiting; it is tried again soon.
+  db.run("PRAGMA busy_timeout = 0");
   // KiB. Rows are written in the order of the file, so that pages are seldom needed twice; SQLite would keep 2,000 of them.
   db.run("PRAGMA cache_size = -256");
   db.run(table);

@@ -81,6 +81,22 @@ describe("the stall watchdog", () => {
     expect(done).toContain("reconnect");
   });
 
+  test("does not count the time in which the whole process stood still: paused, or behind a disk that hung", () => {
+    const { clock, done, state, watchdog } = site();
+    state.since = clock.monoMs();
+    clock.spend(300_000);
+    clock.advance(1);
+    expect([done, watchdog.isProgressing()]).toEqual([[], true]);
+    state.since = undefined;
+    state.unacknowledged = 20;
+    clock.advance(5_000);
+    clock.spend(300_000);
+    clock.advance(30_000);
+    expect(done).toEqual([]);
+    clock.advance(35_000);
+    expect(done).toContain("reconnect");
+  });
+
   test.each([
     ["a look-up has the time of REGISTRY_WAIT_MS", "look-up"],
     ["a group has the time of SPOOL_LINGER_MS", "group"],

@@ -105,6 +105,18 @@ test("what was written before the disk was full is written again the next time",
   expect(kept().toSorted()).toEqual(["d0", "d1", "d2", "first", "second"]);
 });
 
+// The deadline is the test: while a write waits for the lock, nothing else in the gateway moves.
+test("a file that somebody has locked keeps nobody waiting, and is written the next time", async () => {
+  const { path, saved, kept } = setUp(3);
+  const operator = new Database(path);
+  operator.run("BEGIN IMMEDIATE");
+  for (let i = 0; i < 3; i++) expect(await saved.save().catch(String)).toContain("database is locked");
+  operator.run("ROLLBACK");
+  operator.close();
+  await saved.save();
+  expect(kept()).toHaveLength(3);
+}, 5_000);
+
 test("rows that were written before the host knew the time are dated anew once it does", async () => {
   const { clock, saved, rows } = setUp(3);
   clock.advance(10_000);
