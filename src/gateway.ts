@@ -20,7 +20,7 @@ import type { Config, Loaded } from "./config/index.ts";
 import { sayMappings } from "./config/mappings.ts";
 import { readAgainMs, rotation, takeAnew } from "./config/rotation.ts";
 import { createAttempts } from "./core/net/attempts.ts";
-import { systemClock, type Clock } from "./core/clock.ts";
+import { systemClock, unlessStopped, type Clock } from "./core/clock.ts";
 import { countsOf } from "./core/kind.ts";
 import { createClosers, type Closers } from "./core/closers.ts";
 import { explain, type Log } from "./core/log/log.ts";
@@ -79,6 +79,8 @@ export interface GatewayOptions {
   readonly clock?: Clock;
   /** Reads the configuration again, for secrets that are renewed while it runs; absent: they are not. */
   readonly reload?: () => Loaded;
+  /** Ends a start that waits for a server. */
+  readonly ends?: AbortSignal;
   /** In place of those that the settings name. */
   readonly sources?: (marks: ReadonlyMap<string, string>) => readonly Source[];
   readonly store?: Store;
@@ -195,6 +197,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     sources,
     counted: { sinks: countsOf(SINKS), sources: countsOf(SOURCES) },
     ingest,
+    rejudge,
     books,
     policy,
     registry,
@@ -247,7 +250,8 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     const server = startHttpServer({ settings: config.http, view, auditFile, attempts, clock, log });
     http = server;
     closers.add(() => server.stop());
-    await pollSettings();
+    const { ends = new AbortController().signal } = options;
+    await unlessStopped(ends, pollSettings());
     closers.add(devices.keepCache);
     closers.add(registry.watch(watcherWith(lookup, sources)));
     const rechecks = recheckUnheard(lookup, sources, clock);
@@ -272,7 +276,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     closers.add(() => finish(ingest, clock));
     for (const source of sources) closers.add(() => source.stopIntake());
     const takesFrom = (source: Source) => source.start(ingest.port((messages) => source.durable(messages)));
-    await Promise.all(sources.map(takesFrom));
+    await unlessStopped(ends, Promise.all(sources.map(takesFrom)));
     closers.add(() => watches?.attention.stopping());
     hasStarted = true;
   }

@@ -102,6 +102,15 @@ const kinds: readonly (readonly [kind: string, sentenceOf: (name: string, facts:
         "If the disk is short of room, free some on it. If the spool is at SPOOL_MAX_BYTES, bring back the sink that is behind, or raise that. Else see to what is said above. What devices send waits with them and at the broker.",
     }),
   ],
+  [
+    "spool",
+    () => ({
+      level: "critical",
+      text: "The spool cannot be read where messages wait to be judged",
+      remedy:
+        "See to what is said above. Until then they wait, and so does what comes from devices that must be looked up; devices that are known go on.",
+    }),
+  ],
   ["source", sourceTold],
   ["sink", sinkTold],
   [

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { explain } from "../core/log/log.ts";
 import type { HostClock } from "../core/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
+import type { Rejudge } from "../intake/rejudge.ts";
 import type { Lookup, LookupStats } from "../registry/contract.ts";
 import type { RecentRejects } from "./recent-rejects.ts";
 import type { Source } from "../core/source.ts";
@@ -12,7 +13,11 @@ import { counted } from "../core/text/readable.ts";
 
 /** One part: a row of `/readyz`. */
 export const partSchema = z.object({
-  part: z.string().describe("Its kind and name: source, clock, intake, registry, sink, dead letters."),
+  part: z
+    .string()
+    .describe(
+      "Its kind and name: source, clock, intake, spool (only while a part of it cannot be read), registry, sink, dead letters.",
+    ),
   ok: z.boolean().describe("Whether it can do its work now."),
   // One sentence without secrets.
   detail: z.string().describe("Its words."),
@@ -26,6 +31,7 @@ export interface ReadyParts {
   readonly lookup: Lookup;
   readonly drains: readonly Drain[];
   readonly rejects: RecentRejects;
+  readonly rejudge: Pick<Rejudge, "unreadable">;
   readonly spool: Pick<Spool, "refuseUnwritable">;
   watches(): { readonly letterWatch: { detail(): string } };
 }
@@ -50,6 +56,7 @@ function whyHeld({ ingest, spool }: Pick<ReadyParts, "ingest" | "spool">): strin
 
 export function readinessOf(parts: ReadyParts): PartReadiness[] {
   const { sources, clock, lookup, drains } = parts;
+  const { unreadable } = parts.rejudge;
   const doubt = clock.doubt();
   const held = whyHeld(parts);
   const registry = lookup.stats();
@@ -60,6 +67,7 @@ export function readinessOf(parts: ReadyParts): PartReadiness[] {
     }),
     { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
     { part: "intake", ok: held === null, detail: held ?? takes(parts) },
+    ...(unreadable === null ? [] : [{ part: "spool", ok: false, detail: unreadable }]),
     {
       part: "registry",
       ok: registry.available,

@@ -8,6 +8,7 @@ import type { Drain } from "../drain/drain.ts";
 import type { Books } from "../intake/books.ts";
 import type { HostClock } from "../core/host-clock.ts";
 import type { Ingest } from "../intake/ingest.ts";
+import type { Rejudge } from "../intake/rejudge.ts";
 import type { DeviceAuthCache } from "../registry/auth-cache.ts";
 import type { Lookup } from "../registry/contract.ts";
 import type { Spool } from "../spool/spool.ts";
@@ -28,6 +29,7 @@ export interface ViewedParts {
   readonly counted: Counted;
   readonly attempts: Attempts;
   readonly ingest: Ingest;
+  readonly rejudge: Rejudge;
   readonly books: Books;
   readonly policy: LivePolicy;
   readonly registry: Registry;

@@ -26,8 +26,8 @@ export const run = command({
     context.onHangup?.(() => hangup());
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
     systemd.notify(`EXTEND_TIMEOUT_USEC=${startUsMax(config.general.dataDir)}`);
-    const gateway = await started({ config, log, reload: () => loaded(context) });
-    if (gateway === undefined) return 1;
+    const gateway = await started({ config, log, reload: () => loaded(context), ends: context.signal });
+    if (gateway === undefined) return context.signal.aborted ? 0 : 1;
     const reload = () => gateway.reload(loadedAgain(context));
     hangup = () =>
       void systemd
@@ -89,7 +89,8 @@ async function started(options: GatewayOptions): Promise<Gateway | undefined> {
   try {
     return await starting(await createGateway(options));
   } catch (error) {
-    options.log.fatal({ error: explain(error) }, "cannot start");
+    if (options.ends?.aborted === true) options.log.info("stopped before it had started");
+    else options.log.fatal({ error: explain(error) }, "cannot start");
     return undefined;
   }
 }

@@ -53,6 +53,7 @@ export class Rejudge {
   #left = 0;
   #from: number;
   #unfound: Unfound | undefined;
+  #unreadable: string | null = null;
   #batch: Deferred[] = [];
   #running: Promise<void> | undefined;
   #nudge = new AbortController();
@@ -89,10 +90,10 @@ export class Rejudge {
 
   /** Looks through a stretch for what an earlier run left: the next messages of its devices wait behind it. */
   #find(unfound: Unfound): void {
-    const { spool, ingest, log } = this.#parts;
+    const { ingest, log } = this.#parts;
     for (const until = unfound.seq + stretchEntries; unfound.count > 0 && unfound.seq <= unfound.to;) {
       if (unfound.seq >= until) return;
-      const entries = spool.read(unfound.seq);
+      const entries = this.#read(unfound.seq);
       for (const entry of deferredOf(entries)) {
         ingest.defer(entry);
         if (awaitsTime(entry)) [this.#awaitsTime, this.#latestMs] = [true, entry.receivedMs];
@@ -106,6 +107,22 @@ export class Rejudge {
     this.#unfound = undefined;
     ingest.deferAll(false);
     this.#hold();
+  }
+
+  /** Why the spool cannot be read where messages may wait to be judged: they wait until it can, and so do those behind them. null: it can. */
+  get unreadable(): string | null {
+    return this.#unreadable;
+  }
+
+  #read(seq: number): readonly Entry[] {
+    try {
+      const entries = this.#parts.spool.read(seq);
+      this.#unreadable = null;
+      return entries;
+    } catch (error) {
+      this.#unreadable = explain(error);
+      throw error;
+    }
   }
 
   /** These are on the disk now, still to be judged. */
@@ -174,7 +191,7 @@ export class Rejudge {
     let bytes = this.#batch.reduce((sum, entry) => sum + payloadBytes(entry), 0);
     const hasRoom = () => this.#batch.length < Math.min(batchMax, this.#left) && bytes < rejudgedBytesMax;
     while (this.#from <= until && hasRoom()) {
-      const entries = spool.read(this.#from);
+      const entries = this.#read(this.#from);
       for (const entry of deferredOf(entries)) {
         this.#from = entry.seq;
         if (!wanted(entry)) return false;

@@ -26,7 +26,16 @@ const facts: Parameters<AttentionWatch["now"]>[0] = {
   watchdog: noStats.watchdog,
   samples: [],
 };
-const names = ["source mqtt", "clock", "intake", "registry", "sink postgres", "sink influx", "dead letters"];
+const names = [
+  "source mqtt",
+  "clock",
+  "intake",
+  "spool",
+  "registry",
+  "sink postgres",
+  "sink influx",
+  "dead letters",
+];
 
 let clock: SimulatedClock;
 let broken: Map<string, string>;
@@ -173,6 +182,7 @@ test("what stops the intake comes before what waits, and an alarm before an outa
   }
   expect(order).toEqual([
     "Intake held: nothing is acknowledged",
+    "The spool cannot be read where messages wait to be judged",
     "Source mqtt away: nothing comes in through it",
     "Sink influx stands still until somebody acts",
     "Sink postgres cannot deliver",

@@ -200,10 +200,29 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(existsSync(join(cwd, "preloaded"))).toBe(false);
   });
 
+  test("SIGTERM ends a start that waits for a database which never answers", async () => {
+    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    try {
+      env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
+      const child = spawn("run");
+      // The signal is listened to before that.
+      while (!existsSync(join(data, "gateway-id"))) await Bun.sleep(5);
+      child.kill("SIGTERM");
+      const { code, out } = await endOf(child);
+      expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({
+        code: 0,
+        last: expect.stringContaining('"stopped before it had started"') as string,
+      });
+      expect(readFileSync(join(data, "spool.state"), "utf8")).toBe("closed\n");
+    } finally {
+      silent.stop(true);
+    }
+  });
+
   test("a second signal ends at once what the first could not end", async () => {
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     try {
-      // A PostgreSQL that takes connections and never answers keeps the gateway from starting, and so from stopping.
+      // A PostgreSQL that takes connections and never answers keeps the gateway from stopping for 5 s.
       env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
       const child = spawn("run");
       while (!existsSync(data)) await Bun.sleep(5);

@@ -128,6 +128,24 @@ describe("messages whose device could not be looked up", () => {
     expect(part.spool.first).toBeGreaterThan(5);
   });
 
+  test("wait until the spool can be read where they are, and that is shown", async () => {
+    const part = intake(kit, aRegistry());
+    const reading = spyOn(part.spool, "read").mockImplementation(() => {
+      throw new Error("the spool's group 1 to 1 is damaged");
+    });
+    part.port.receive(aDeviceMessage(1, "a"));
+    part.ingest.giveUpLookups(0);
+    part.ingest.flush();
+    await part.clock.pass(5_000);
+    expect([part.rejudge.unreadable, part.books.awaiting]).toEqual([
+      "the spool's group 1 to 1 is damaged",
+      1,
+    ]);
+    reading.mockRestore();
+    await part.clock.pass(15_000);
+    expect([part.rejudge.unreadable, part.books.awaiting]).toEqual([null, 0]);
+  });
+
   test("hold nothing in the spool if damage has taken all of them", async () => {
     const first = intake(kit, away());
     deferring(first, 1, ["a"]);
