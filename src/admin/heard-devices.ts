@@ -24,7 +24,7 @@ import type { Clock } from "../core/clock.ts";
 import { latestIdsMax, type LatestParts, LatestUnavailable } from "../core/latest-view.ts";
 import type { SeenDevice } from "../core/recent.ts";
 import type { Connection, Source } from "../core/source.ts";
-import { createTurns } from "../core/turns.ts";
+import { createBriefTurns } from "../core/turns.ts";
 import { RegistryError } from "./registry-error.ts";
 
 export interface HeardDevice {
@@ -71,9 +71,6 @@ export interface HeardParts {
   readonly clock: Pick<Clock, "monoMs">;
 }
 
-/** Who waited longer for the walks of others is refused. */
-const waitMaxMs = 5_000;
-
 /** A device with when it was heard since the start; 0: it was not. */
 interface Ranked extends SeenDevice {
   readonly device: Device;
@@ -81,23 +78,14 @@ interface Ranked extends SeenDevice {
 
 export function createHeardDevices(parts: HeardParts): HeardDevices {
   const { devices, activity, rejects, latest, clock } = parts;
-  const inTurn = createTurns();
+  const inTurn = createBriefTurns(clock, (why) => new RegistryError("busy", why));
   const door = parts.sources.find((source) => source.connectionsOf !== undefined);
   const ranked = (device: Device): Ranked => {
     const { tenantId, deviceId } = device;
     return { tenantId, deviceId, device, seenMs: activity.of(device, latest.nowMs())?.seenMs ?? 0 };
   };
 
-  function silentFirst(query: HeardQuery): Promise<Ranked[]> {
-    const askedMs = clock.monoMs();
-    return inTurn(() => {
-      const waitedMs = clock.monoMs() - askedMs;
-      if (waitedMs > waitMaxMs) throw new RegistryError("busy", `it waited ${Math.round(waitedMs)} ms`);
-      return walk(query);
-    });
-  }
-
-  async function walk({ filter, limit, after, signal }: HeardQuery): Promise<Ranked[]> {
+  async function silentFirst({ filter, limit, after, signal }: HeardQuery): Promise<Ranked[]> {
     let kept: Ranked[] = [];
     signal?.throwIfAborted();
     for await (const page of devicePages(devices, filter)) {
@@ -132,7 +120,7 @@ export function createHeardDevices(parts: HeardParts): HeardDevices {
 
   return {
     async list(query) {
-      const found = await (query.order === "silent" ? silentFirst(query) : byName(query));
+      const found = await (query.order === "silent" ? inTurn(() => silentFirst(query)) : byName(query));
       const next = found.length < query.limit ? null : (found.at(-1) ?? null);
       const silent = found.filter(({ seenMs }) => seenMs === 0);
       try {

@@ -33,7 +33,7 @@ export function openSqliteStore({ path, gatewayId, clock = systemClock, log }: S
     registry: createSqliteRegistry({ db, checkFiles, clock }),
     tables: createTablesSink(createSqliteTables({ db, path, checkFiles, gatewayId, clock })),
     quarantine: createSqliteQuarantine(db),
-    events: createSqliteEvents(db),
+    events: createSqliteEvents(db, clock),
     migrate: () => Promise.resolve(created),
     inspect: () =>
       Promise.resolve({
