@@ -116,7 +116,7 @@ export function whyUnread(error: unknown, topics: readonly string[], group?: str
   if (error.code === code.groupForbidden)
     return `${words}: allow the gateway's user READ on the group ${group}`;
   if (error.code === code.otherProtocol)
-    return `${words}: other programs read in the group ${group} and deal the partitions out in another way: give the gateways a KAFKA_CONSUMER_GROUP_ID of their own`;
+    return `${words}: other programs read in the group ${group}, or gateways that read other topics (this one itself, for 30 s after its topics were changed): give the gateways of ${topics.join(" and ")} a KAFKA_CONSUMER_GROUP_ID of their own`;
   if (error.code === code.sessionTimeout)
     return `${words}: let the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms permit 30 s`;
   return error.code === code.loginFailed ? `${words}: ${loginRemedy}` : words;

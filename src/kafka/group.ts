@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../core/clock.ts";
 import type { Pace } from "../core/pace.ts";
-import { dealOutMore } from "./deal-out.ts";
+import { dealOutAlike, dealOutMore } from "./deal-out.ts";
 import { noConnection, openClient } from "./kafka-client.ts";
 import type { ReadRecord } from "./read-batch.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
@@ -48,6 +48,7 @@ export async function joinGroup(options: GroupOptions): Promise<{ leave(): Promi
   const { settings, clientId, groupId, instanceId, topics, waitMs, clock, take } = options;
   const { library, client, cluster } = await openClient(settings, clientId);
   tellLeaderless(library, cluster);
+  dealOutAlike(library, cluster, topics);
   fetchChecked(library, cluster, options);
   const forget = answerForNobody(library, cluster, options);
   const look = dealOutMore(library, cluster, groupId, topics);

@@ -120,24 +120,31 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     expect(source.status()).toMatchObject({ lost: 0 });
   }, 90_000);
 
-  test("reads a topic that was created anew from its beginning in a group, too", async () => {
-    const { bootstrap } = await sharedKafka();
-    const topic = await newTopic(bootstrap, { partitions: 1 });
-    const env = {
-      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
-      KAFKA_SOURCE_TOPIC: topic,
-      KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
-      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
-    };
-    await put(bootstrap, topic, 1, 50);
-    const intake = fakeIntake(() => source);
-    const source = open(env);
-    await source.start(intake);
-    await until("all", () => intake.messages.length === 50);
-    await deleteTopic(bootstrap, topic);
-    await newTopic(bootstrap, { partitions: 1 }, topic);
-    await put(bootstrap, topic, 51, 70);
-    await until("those of the new one", () => intake.messages.length >= 70, 60_000);
-    expect(intake.texts()).toEqual(numbers(1, 70).map(String));
-  }, 90_000);
+  test.each([
+    ["as many", 1],
+    ["fewer", 4],
+  ])(
+    "reads a topic that was created anew from its beginning in a group, too, with %s partitions",
+    async (_, before) => {
+      const { bootstrap } = await sharedKafka();
+      const topic = await newTopic(bootstrap, { partitions: before });
+      const env = {
+        KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+        KAFKA_SOURCE_TOPIC: topic,
+        KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
+        KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+      };
+      await put(bootstrap, topic, 1, 50);
+      const intake = fakeIntake(() => source);
+      const source = open(env);
+      await source.start(intake);
+      await until("all", () => intake.messages.length === 50);
+      await deleteTopic(bootstrap, topic);
+      await newTopic(bootstrap, { partitions: 1 }, topic);
+      await put(bootstrap, topic, 51, 70);
+      await until("those of the new one", () => intake.messages.length >= 70, 60_000);
+      expect(intake.texts()).toEqual(numbers(1, 70).map(String));
+    },
+    90_000,
+  );
 });

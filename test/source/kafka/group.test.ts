@@ -52,6 +52,49 @@ describe.skipIf(kafkaTestable() !== "")(`a group of Kafka (${kafkaTestable() || 
     await until("it reads", () => source.status().connected);
   });
 
+  test("takes in nobody who reads other topics, and says so there: they would be nobody's", async () => {
+    const { bootstrap } = await sharedKafka();
+    const topics = [
+      await newTopic(bootstrap, { partitions: 2 }),
+      await newTopic(bootstrap, { partitions: 2 }),
+    ];
+    const members = topics.map((topic) => {
+      const source = openSource(
+        {
+          KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+          KAFKA_SOURCE_TOPIC: topic,
+          KAFKA_CONSUMER_GROUP_ID: `group-${topics[0]}`,
+          KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+        },
+        new Map(),
+        `of-${topic}`,
+      );
+      const intake = fakeIntake(() => source);
+      opened.push(source);
+      return { source, intake };
+    });
+    const [first, other] = members as [(typeof members)[0], (typeof members)[0]];
+    const put = (n: number) =>
+      produceByKcat(
+        bootstrap,
+        topics[0] ?? "",
+        [{ key: "acme/d1", value: String(n) }],
+        ["-p", String(n % 2)],
+      );
+    await first.source.start(first.intake);
+    await put(1);
+    await until("it reads", () => first.intake.messages.length === 1);
+    await other.source.start(other.intake);
+    expect(other.source.status()).toMatchObject({
+      connected: false,
+      detail: expect.stringContaining("gateways that read other topics") as string,
+    });
+    await put(2);
+    await put(3);
+    await until("the first reads all of its own", () => first.intake.messages.length === 3);
+    expect(first.source.status()).toMatchObject({ connected: true, reconnects: 0 });
+  });
+
   test("says that the brokers are away, and goes on once they are back", async () => {
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap);
