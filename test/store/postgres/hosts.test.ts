@@ -58,6 +58,22 @@ describe.skipIf(unavailable !== "")(`a standby and its primary ${unavailable}`, 
       expect(await ask(servers, "prefer-standby")).toBe("primary");
   });
 
+  test("the first is asked first by a connection that is made anew, too: after a minute of rest it was the next one, a standby, and the batch failed", async () => {
+    const url = `postgres://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres`;
+    const db = openPostgres({ url, poolMax: 2, timeoutMs: 8000 });
+    const other = openPostgres({ url: primary.url, poolMax: 2, timeoutMs: 8000 });
+    for (const _ of [1, 2, 3]) {
+      const [row] = await db.query(
+        "asking",
+        (sql) => sql`select pg_is_in_recovery() as is, pg_backend_pid() as pid`,
+      );
+      expect(row).toMatchObject({ is: false });
+      await other.query("ending it", (sql) => sql`select pg_terminate_backend(${Number(row?.["pid"])})`);
+    }
+    await other.close();
+    await db.close();
+  });
+
   test("one that starts up, or is to be promoted first, is passed over, also by LISTEN: the gateway heard of no change, and each connection's first call failed", async () => {
     const words = "SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
     const refusal = Buffer.from(`E\0\0\0${String.fromCodePoint(words.length + 4)}${words}`);
