@@ -89,6 +89,8 @@ export function createStreams(clock: Clock, rights: StreamRights) {
           };
           const ended = begin((event, ...data) => write(data.map((each) => eventText(event, each)).join("")));
           if (ended === undefined) return;
+          // More than may wait was to be sent first.
+          if (isOver) return ended();
           // Otherwise the head is not sent, and the connection is closed while there is nothing to send.
           write(comment);
           const alive = clock.every(aliveEveryMs, () => write(comment));
@@ -103,7 +105,8 @@ export function createStreams(clock: Clock, rights: StreamRights) {
       },
       { highWaterMark: waitingCharsMax, size: (text = "") => text.length },
     );
-    if (end === undefined) return problem(503, "Too many streams already follow devices.", retryLater);
+    if (end === undefined)
+      return problem(503, isOver ? tooMuch : "Too many streams already follow devices.", retryLater);
     function stop(): void {
       isOver = true;
       end?.();
@@ -116,6 +119,7 @@ export function createStreams(clock: Clock, rights: StreamRights) {
 
 /** nginx would keep what is sent until 8 KiB are together: of one device that takes minutes. */
 const headers = { "content-type": "text/event-stream", "x-accel-buffering": "no" };
+const tooMuch = "There is more to show than a stream may hold; GET /stats has all of it.";
 const retryLater = { headers: { "retry-after": "10" } };
 
 function eventText(event: string, data: unknown): string {

@@ -17,11 +17,11 @@ const token = "a-token-of-some-length";
 const authorization = `Bearer ${token}`;
 
 /** A gateway with an ADMIN_TOKEN, seen from anywhere. */
-function gateway({ adminToken }: { adminToken: string | undefined } = { adminToken: token }) {
+function gateway({ adminToken }: { adminToken: string | undefined } = { adminToken: token }, changes = {}) {
   const clock = simulatedClock();
   const state = { isInForce: true };
   const isInForce = () => state.isInForce;
-  const { view } = fakeView();
+  const { view } = fakeView(changes);
   const app = createApp({ view, adminToken, isInForce, audit: () => {}, clock, log: silentLog });
   const ask = async (
     path: string,
@@ -208,4 +208,16 @@ describe("what is sent", () => {
     ]);
     expect(text).not.toContain("tok-");
   });
+});
+
+test("one that would begin with more than may wait is refused, and leaves nothing behind", async () => {
+  const stats = { text: "x".repeat(400_000) };
+  const { clock, ask } = gateway({ adminToken: token }, { stats: () => stats });
+  const before = clock.pending();
+  expect(await statuses(Array.from({ length: 60 }, () => ask("/live", "::1")))).toEqual(
+    Array<number>(60).fill(503),
+  );
+  expect(clock.pending()).toBe(before);
+  stats.text = "";
+  expect((await ask("/live", "::1")).status).toBe(200);
 });

@@ -34,7 +34,7 @@ export const influx = sinkKind({
     lines_refused: "Lines that it will never take.",
     lines_beyond_retention: "Lines taken that no query shows, for they are older than the retention period.",
     lines_parked: "Entries of batches that wait for an operator.",
-    parked: "Databases that wait for an operator, and why.",
+    parked: "Databases that wait for an operator, and why; a hundred of them at most.",
     last_error: "The last error, null if there was none.",
     bytes_sent: "Bytes of requests.",
     target: "What it writes to.",

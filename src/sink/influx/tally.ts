@@ -19,8 +19,9 @@ export interface Tally {
   stats(): Readonly<Record<string, unknown>>;
 }
 
-/** Most parked databases that are listed by name. */
+/** Most parked databases that are known, and that are listed by name: /stats is sent each second to whoever has the page open. */
 const parkedMax = 1_000;
+const parkedNamedMax = 100;
 
 export function createTally(): Tally {
   /** Lines parked and why, by database. */
@@ -70,7 +71,9 @@ export function createTally(): Tally {
         lines_refused: refused,
         lines_beyond_retention: beyondRetention,
         lines_parked: [...parked.values()].reduce((sum, { lines }) => sum + lines, 0),
-        parked: Object.fromEntries([...parked].map(([database, { why }]) => [database, why])),
+        parked: Object.fromEntries(
+          [...parked].slice(0, parkedNamedMax).map(([database, { why }]) => [database, why]),
+        ),
         last_error: lastError,
       };
     },
