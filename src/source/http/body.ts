@@ -1,7 +1,7 @@
 /**
  * The body of a request, within bounds however it was packed.
  *
- * What is kept is counted before it is kept. What a packed body unpacks to is known only afterwards, so bodies are unpacked one at
+ * What is kept is counted before it is kept, and who sends slowly keeps nobody out. What a packed body unpacks to is known only afterwards, so bodies are unpacked one at
  * a time: however many come at once, the memory for one is all that is not counted. (Rejected alternative: to reserve the most for
  * each that comes; eight senders would then keep out all others.)
  */
@@ -11,31 +11,61 @@ import { constants, gunzip, zstdDecompress } from "node:zlib";
 import { createTurns } from "../../core/turns.ts";
 import { Refused } from "./answers.ts";
 
-/** Bytes that all requests hold together. */
+/** Bytes that all requests hold together. If there are too many, whoever holds most of a body that has not come whole gives way. */
 export interface Room {
   /** What one request holds of it. */
   share(): Share;
 }
 
 export interface Share {
+  /** Its body begins to come. Until `hasCome`, `giveWay` may be called, for somebody who holds less: it is to give back what it holds. */
+  comes(giveWay: () => void): void;
+  hasCome(): void;
   /** false: there is no room for so many more. */
   take(bytes: number): boolean;
   giveBack(): void;
 }
 
+interface Coming {
+  bytes: number;
+  readonly giveWay: () => void;
+}
+
 export function createRoom(bytesMax: number): Room {
   let taken = 0;
+  const coming = new Set<Coming>();
+
+  /** @returns whether somebody held more, which then is more than is wanted, and gave way */
+  function makeRoom(wanted: number): boolean {
+    let largest: Coming | undefined;
+    for (const each of coming) if (each.bytes > (largest?.bytes ?? wanted)) largest = each;
+    largest?.giveWay();
+    return largest !== undefined;
+  }
+
   return {
     share() {
       let own = 0;
+      let part: Coming | undefined;
+      const hasCome = () => {
+        if (part !== undefined) coming.delete(part);
+        part = undefined;
+      };
       return {
+        comes(giveWay) {
+          part = { bytes: own, giveWay };
+          coming.add(part);
+        },
+        hasCome,
         take(bytes) {
-          if (taken + bytes > bytesMax) return false;
+          if (taken + bytes > bytesMax && !makeRoom(own + bytes)) return false;
           taken += bytes;
           own += bytes;
+          if (part !== undefined) part.bytes = own;
           return true;
         },
         giveBack() {
+          hasCome();
           taken -= own;
           own = 0;
         },
@@ -136,19 +166,25 @@ function received(request: IncomingMessage, bytesMax: number, share: Share): Pro
     let chunks: Buffer[] = [];
     let length = 0;
     let isRefused = false;
+    const refuse = (why: Refused) => {
+      isRefused = true;
+      chunks = [];
+      share.giveBack();
+      reject(why);
+    };
+    share.comes(() => refuse(noRoom()));
     request.on("data", (chunk: Buffer) => {
       if (isRefused) return;
       length += chunk.length;
       chunks.push(chunk);
       const isInCrumbs = chunks.length - length / crumbBytes > crumbsMax;
       if (!isInCrumbs && length <= bytesMax && share.take(Math.max(chunk.length, pieceBytes))) return;
-      isRefused = true;
-      chunks = [];
-      reject(length > bytesMax ? tooLarge(bytesMax) : noRoom());
+      refuse(length > bytesMax ? tooLarge(bytesMax) : noRoom());
       // The rest of what has been read of it would come all the same.
       if (isInCrumbs) request.socket.destroy();
     });
     request.on("end", () => {
+      share.hasCome();
       const [only] = chunks;
       resolve(only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, length));
     });

@@ -5,6 +5,7 @@ import { createBodyReader, createRoom } from "../../../src/source/http/body.ts";
 import { endsAfterEach } from "../../kit/ends.ts";
 import { startIngest } from "../../kit/ingest-source.ts";
 import { until } from "../../kit/source.ts";
+import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -51,6 +52,37 @@ test("a refused request gives its share back at once, however it was refused", a
   await until("it is in the intake", () => intake.messages.length === 1);
   source.durable(intake.messages);
   expect(await taken).toBe(202);
+});
+
+test("who holds most of a body that does not come whole gives way to who holds less", async () => {
+  const room = createRoom(2_000);
+  const read = createBodyReader(1_000);
+  const sender = () => {
+    const request = Object.assign(new EventEmitter(), { headers: {} });
+    const share = room.share();
+    const bytes = read(request as unknown as IncomingMessage, share).then(
+      ({ length }) => length,
+      (error: unknown) => Object(error)["status"] as number,
+    );
+    return {
+      send: (n: number) => request.emit("data", Buffer.alloc(n)),
+      end: () => request.emit("end"),
+      bytes,
+    };
+  };
+  const [slowest, slow, whole, late, small] = [sender(), sender(), sender(), sender(), sender()];
+  slowest.send(900);
+  slow.send(500);
+  whole.send(600);
+  whole.end();
+  small.send(200);
+  small.end();
+  late.send(300);
+  // What has come whole stays, and nobody gives way to who would hold more.
+  late.send(500);
+  slow.end();
+  const answers = [slowest, slow, whole, late, small].map(({ bytes }) => bytes);
+  expect(await Promise.all(answers)).toEqual([429, 500, 600, 429, 200]);
 });
 
 test("packed bodies that come at once get no more room than there is", async () => {
