@@ -228,6 +228,32 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(numbersOf(await kafka.events())).toEqual(upTo(500));
   }, 200_000);
 
+  test("blames nobody else for a transaction that is over before it is committed, as on a machine that was paused", async () => {
+    const own = await startKafka({
+      properties: ["transaction.abort.timed.out.transaction.cleanup.interval.ms=200"],
+    });
+    const line = await proxied(own.bootstrap);
+    const paused = await openKafka(own.bootstrap, {}, line.bootstrap);
+    const sink = paused.open({ env: { KAFKA_TRANSACTION_TIMEOUT_MS: "5000", KAFKA_TIMEOUT_MS: "20000" } });
+    const endTransaction = 26;
+    line.onSend((request) => {
+      if (request.readInt16BE(4) === endTransaction) line.delay(8_000);
+    });
+    const failed = await sink.deliver(delivery(events(1, 10))).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(Outage);
+    expect(failed).toMatchObject({
+      alarm: false,
+      message: expect.stringContaining("KAFKA_TRANSACTION_TIMEOUT_MS") as string,
+    });
+    line.onSend(() => {});
+    line.delay(0);
+    expect(await sink.deliver(delivery(events(1, 10)))).toMatchObject({ delivered: 10 });
+    expect(numbersOf(await paused.events())).toEqual(upTo(10));
+    await paused.close();
+    await line.stop();
+    await own.stop();
+  }, 120_000);
+
   test("check names what takes nothing, since too few replicas are in sync", async () => {
     const few = await openKafka(bootstrap, { partitions: 2, configs: { "min.insync.replicas": "2" } });
     expect(await few.open().probe().catch(explain)).toContain(

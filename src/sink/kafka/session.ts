@@ -140,7 +140,16 @@ export class Session {
   /** Puts the position into the transaction and commits it. */
   async commit(): Promise<void> {
     this.#touch();
-    this.#leftMs();
+    try {
+      await this.#commit();
+    } catch (error) {
+      // Over meanwhile, as on a machine that was paused?
+      this.#leftMs();
+      throw error;
+    }
+  }
+
+  async #commit(): Promise<void> {
     const { group } = this.#options.names;
     const sender = this.#sender;
     const words = writePositions(this.positions);
