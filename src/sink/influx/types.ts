@@ -123,7 +123,12 @@ export function createTypeMap({ path, integerFields, reserved, badName, clock, l
   return {
     table: tableOf,
     confirm(database, table, news) {
-      for (const [field, type] of news) setType(tableOf(database, table).column(field), type);
+      const known = tableOf(database, table);
+      for (const [field, type] of news) {
+        const column = known.column(field);
+        // Beyond the bound it is not kept, and nothing of it is to be written.
+        if (known.columns.has(field)) setType(column, type);
+      }
     },
     get size() {
       return size;
