@@ -180,6 +180,22 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
     });
   });
 
+  test("has no room to compact a spool that was not closed: it starts all the same once there is room", () => {
+    onSmallDisk((dataDir) => {
+      const running = kit.dir();
+      const first = kit.spool({ dataDir: running });
+      for (let n = 0; n < 40; n++) first.append(bulky(), emptyRecord);
+      kit.close(first);
+      kit.spool({ dataDir: running }).append([anEntry()], emptyRecord);
+      cpSync(running, dataDir, { recursive: true });
+      const others = join(dataDir, "others");
+      expect(() => writeFileSync(others, Buffer.alloc(9_000_000))).toThrow("ENOSPC");
+      expect(() => compactSpool(dataDir)).toThrow("full");
+      rmSync(others);
+      expect(kit.spool({ dataDir }).head).toBe(41);
+    });
+  });
+
   test("whose inodes others use up is named as such: all but none of it is taken", () => {
     onSmallDisk((dataDir) => {
       expect(Bun.spawnSync(["mount", "-o", "remount,nr_inodes=4", dataDir]).success).toBe(true);

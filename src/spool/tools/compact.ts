@@ -3,19 +3,17 @@ import type { Database } from "bun:sqlite";
 import { explain } from "../../core/log/log.ts";
 import { openSqlite, quickCheck } from "../../core/file/sqlite.ts";
 import { whileLocked } from "../lock.ts";
-import { noteState } from "../state.ts";
 import { attempt } from "./salvage.ts";
 import { withFile } from "./spool-file.ts";
 
 /** @throws if the spool is in use or is damaged; nothing is changed then */
 export function compactSpool(dataDir: string): void {
   whileLocked(dataDir, () => {
-    const db = openSqlite(withFile(dataDir, sound));
+    // Its log stays: that of a spool that was not closed would be missed at the next start.
+    const db = openSqlite(withFile(dataDir, sound), true);
     try {
       db.run("VACUUM");
       db.run("PRAGMA wal_checkpoint(TRUNCATE)");
-      // Its log goes, and would be missed at the next start if the spool was not closed.
-      noteState(dataDir, "closed");
     } finally {
       db.close();
     }
