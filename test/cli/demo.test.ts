@@ -76,6 +76,14 @@ describe("sluice demo", () => {
     expect(out.join("")).toContain("The books balance");
   });
 
+  test("whoever ends it before its first message is not told that the books do not balance", async () => {
+    const { run, out, interrupt } = trial();
+    interrupt();
+    expect(await run(demo, {})).toBe(1);
+    expect(out.join("")).toContain("Nothing was sent");
+    expect(out.join("")).not.toContain("NOT balance");
+  });
+
   test("ends with 1 if a row is missing from raw_events", async () => {
     const dir = newDir();
     const { run, out, interrupt } = trial();

@@ -140,7 +140,9 @@ async function settled(gateway: Gateway, received: number): Promise<void> {
 function report(context: Context, json: boolean, result: DemoResult): number {
   const verdict = result.balanced
     ? "The books balance: everything sent was acknowledged, judged as expected and stored once.\n"
-    : `The books do NOT balance (sent ${result.sent}, acknowledged ${result.acknowledged}).\n`;
+    : result.sent === 0 && Object.keys(result.outcomes).length === 0
+      ? "Nothing was sent, so there is nothing to reconcile.\n"
+      : `The books do NOT balance (sent ${result.sent}, acknowledged ${result.acknowledged}).\n`;
   context.stdout(json ? jsonLine(result) : `\n${reconciliationTable(result)}\n${verdict}`);
   return result.balanced ? 0 : 1;
 }
