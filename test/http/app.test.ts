@@ -329,3 +329,20 @@ describe("with a token", () => {
     expect((await ask("/admin/cache/stats", { token })).status).toBe(200);
   });
 });
+
+test("what a stranger names at length is not quoted at length, for to mask it takes the thread", async () => {
+  const app = createApp({
+    ...{ view: fakeView().view, adminToken: "a-token-of-some-length", audit: () => {} },
+    ...{ clock: systemClock, log: silentLog },
+  });
+  const long = "a://".repeat(15_000);
+  const asked = [
+    new Request(`http://gateway:8080/${long}`),
+    new Request("http://gateway:8080/login", { method: "POST", body: JSON.stringify({ [long]: 1 }) }),
+  ];
+  for (const request of asked) {
+    const answer = await app.fetch(request, { clientAddress: "10.0.0.7" });
+    expect(answer.status).toBeGreaterThanOrEqual(404);
+    expect((await answer.text()).length).toBeLessThan(1_000);
+  }
+});

@@ -1,11 +1,15 @@
 /** Why zod does not take something, in words of ours. */
 import type { z } from "zod";
 
+/** Of one mistake: it may quote a name of 64 KB, which is masked wherever it is shown, and that takes the thread a ms per KB. */
+const charsMax = 300;
+
 /** Where and what, without the value: it might be a secret that was put in the wrong place. */
 export function whyOf(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
     .map(({ path, message }) => [...(path.length === 0 ? [] : [path.join(".")]), plain(message)].join(": "))
+    .map((words) => (words.length <= charsMax ? words : `${words.slice(0, charsMax)}…`))
     .join("; ");
 }
 
