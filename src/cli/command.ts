@@ -166,14 +166,14 @@ export function toggle(flags: string, help: string): Option<boolean> {
 /** Of the commands whose answer has no form of its own for scripts. */
 export const json = toggle("--json", "Print the answer as JSON");
 
-/** An option whose value is text, and which may be absent. */
+/** An option whose value is text, and which may be absent; but not empty, as a shell makes it of a variable that is not set. */
 export function string(flags: string, help: string): Option<string | undefined> {
-  return option(flags, help, () => z.string().optional());
+  return option(flags, help, () => z.string().min(1, "is empty").optional());
 }
 
 /** An option whose value is text, and which is required. */
 export function requiredString(flags: string, help: string): Option<string> {
-  return option(flags, help, () => z.string("is required"));
+  return option(flags, help, () => z.string("is required").min(1, "is empty"));
 }
 
 /** An option whose value is a number, whole unless `fraction`, with a default. */

@@ -105,6 +105,8 @@ test("top updates and shows rates: in place on a terminal, line after line elsew
   expect(rate).toBeLessThanOrEqual(40);
   const { out: piped } = await sluice(["top", "--count", "1"]);
   expect(piped).not.toContain("\u001b");
+  const { out: dumb } = await sluice(["top", "--count", "1"], { env: { TERM: "dumb" } });
+  expect(dumb).not.toContain("\u001b");
 });
 
 test.each([

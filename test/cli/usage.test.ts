@@ -40,6 +40,9 @@ function goodWords(named: Named, but?: string): string[] {
   return [...named.name, ...argumentsOf(named), ...needed.flatMap((it) => [longFlag(it.flags), "x"])];
 }
 
+/** No firmware is known, no faults; and a file of settings that cannot be read is a mistake of the configuration. */
+const mayBeEmpty: ReadonlySet<string> = new Set(["--firmware", "--faults", "--env-file"]);
+
 /** No number, name of a list, time or JSON, and no level of a topic. */
 const nonsense = "+/#!";
 
@@ -61,6 +64,12 @@ const mistakes: [string, string[]][] = all.flatMap((named) => {
       .map(({ flags }): [string, string[]] => [
         `${longFlag(flags)} without its value`,
         [...goodWords(named, flags), longFlag(flags)],
+      ]),
+    ...Object.values(command.options)
+      .filter((it) => it.flags.includes("<") && !mayBeEmpty.has(longFlag(it.flags)))
+      .map(({ flags }): [string, string[]] => [
+        `an empty ${longFlag(flags)}`,
+        [...goodWords(named, flags), longFlag(flags), ""],
       ]),
     ...Object.values(command.options)
       .filter(isNeeded)

@@ -65,6 +65,11 @@ export function deviceOption(flags: string, help: string): Option<DeviceId | und
   );
 }
 
+/** Empty: what it has is not known any more. */
+export const firmwareOption = option("--firmware <version>", "Its firmware version", () =>
+  z.string().optional(),
+);
+
 export const metadataOption = option("--metadata <json>", "A JSON object that is kept with the device", () =>
   z
     .string()

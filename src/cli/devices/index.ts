@@ -34,7 +34,15 @@ import {
   printToken,
   unknownDevice,
 } from "./print-devices.ts";
-import { common, deviceId, filterOptions, metadataOption, which, withDevices } from "./device-options.ts";
+import {
+  common,
+  deviceId,
+  filterOptions,
+  firmwareOption,
+  metadataOption,
+  which,
+  withDevices,
+} from "./device-options.ts";
 import { exportFile, importFile } from "./bulk.ts";
 import { heardOf } from "./heard.ts";
 import { inForce } from "./unsure.ts";
@@ -47,7 +55,7 @@ const add = command({
   arguments: which,
   options: {
     site: requiredString("--site <id>", "The site that its messages must name"),
-    firmware: string("--firmware <version>", "Its firmware version"),
+    firmware: firmwareOption,
     metadata: metadataOption,
     ...common,
   },
@@ -114,7 +122,7 @@ const update = command({
   arguments: which,
   options: {
     site: string("--site <id>", "The site that its messages must name from now on"),
-    firmware: string("--firmware <version>", "Its firmware version"),
+    firmware: firmwareOption,
     metadata: metadataOption,
     ...common,
   },

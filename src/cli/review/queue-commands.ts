@@ -123,7 +123,9 @@ export function queueCommands<Row extends { id: number }, Full extends object>(
           const absent = total.stopped ? 0 : new Set(selection.ids).size - total.matched;
           if (absent > 0)
             context.stderr(
-              `${absent === 1 ? "1 of the ids is" : `${absent} of the ids are`} not there, or does not match\n`,
+              absent === 1
+                ? "1 of the ids is not there, or does not match\n"
+                : `${absent} of the ids are not there, or do not match\n`,
             );
           return total.keptCount === 0 && !total.stopped && absent <= 0 ? 0 : 1;
         }),

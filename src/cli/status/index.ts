@@ -52,7 +52,11 @@ export const top = command({
           : screen({ ...look, rates: last && ratesOf(last, look), inColour: inColour(context) });
       const size = context.terminalSize?.();
       const shown = size === undefined || size.rows < 2 ? text : fitting(text, size);
-      context.drawn(context.isOutputTerminal === true ? `${clearScreen}${shown}` : `${text}\n`);
+      context.drawn(
+        context.isOutputTerminal === true && context.env["TERM"] !== "dumb"
+          ? `${clearScreen}${shown}`
+          : `${text}\n`,
+      );
       last = typeof look === "string" ? undefined : look;
     }
     return last === undefined && !context.signal.aborted ? 1 : 0;
