@@ -43,6 +43,10 @@ test("a lane's bytes are those of the payloads that it holds", () => {
           held.push(entry);
           expect(lane.push(entry, 0)).toBe(Buffer.byteLength(entry.payload));
         }
+        const { length, bytes } = lane;
+        expect(lane.isFullFor({ batchMax: length, batchBytesMax: bytes + 1 })).toBe(true);
+        expect(lane.isFullFor({ batchMax: length + 1, batchBytesMax: bytes })).toBe(true);
+        expect(lane.isFullFor({ batchMax: length + 1, batchBytesMax: bytes + 1 })).toBe(false);
         expect(lane.length).toBe(held.length);
         expect(lane.bytes).toBe(held.reduce((sum, entry) => sum + Buffer.byteLength(entry.payload), 0));
       }

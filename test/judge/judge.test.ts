@@ -4,6 +4,7 @@ import type { Deferred, Reject } from "../../src/core/entry.ts";
 import { createJudge } from "../../src/judge/judge.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken, sha256 } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
+import { anEntry } from "../kit/spool.ts";
 import {
   body,
   court,
@@ -204,7 +205,9 @@ describe("devices that must be looked up", () => {
     ["DEVICE_REVOKED", aDevice({ status: "REVOKED" }), "reject", "DEVICE_REVOKED"],
   ] as const)("a deferred entry becomes %s by the answer of now", (_, answer, kind, reason) => {
     const it = withoutDevice(court({ policy: dev }));
-    const deferred = deferredOf(it.judge.resume(pendingOf(it.judge.judge(aMessage())), "unavailable"));
+    // A member that is called as what a mapped message keeps while it waits is the device's own.
+    const sent = body({ _raw: 1, later: 2 });
+    const deferred = deferredOf(it.judge.resume(pendingOf(it.judge.judge(sent)), "unavailable"));
     const entry = it.judge.rejudge({ ...deferred, seq: 9 }, answer);
     const { topic, receivedMs, payload, eventMs, siteId } = deferred;
     expect(entry).toMatchObject({
@@ -278,6 +281,16 @@ test("a bug in the judge costs one message, not the gateway, and reveals no toke
   const entry = entryOf(judge.judge(aMessage()));
   expect(entry).toMatchObject({ kind: "reject", reason: "JUDGE_FAULT", deviceId: "dev-0001" });
   expect(JSON.stringify(entry)).not.toContain(aToken);
+  const waited = anEntry({ kind: "deferred", reason: "REGISTRY_UNAVAILABLE", payload: '{"a":1}' });
+  const broken = Object.defineProperty(aDevice(), "status", {
+    get() {
+      throw new Error("broken");
+    },
+  });
+  expect(judge.rejudge(waited, broken)).toMatchObject({
+    ...{ reason: "JUDGE_FAULT", deviceId: waited.deviceId },
+    payload: '{"_raw":"{\\"a\\":1}"}',
+  });
 });
 
 test("whatever comes becomes an entry or a look-up, in one line of JSON and without the token", () => {

@@ -198,7 +198,10 @@ describe("a message that waits for the registry", () => {
     expect(waits).toMatchObject({ deviceId: "d1", siteId: null, reason: "REGISTRY_UNAVAILABLE" });
     // Whatever happened to the file meanwhile.
     const later = bench('[[mapping]]\ntopic = "other/{device}"').judge;
-    expect(later.rejudge(waits, device)).toMatchObject({ kind: "event", siteId: "hall-9", payload });
+    expect(later.rejudge(waits, device)).toMatchObject({
+      ...{ kind: "event", topic: "z/d1", tenantId: "acme", deviceId: "d1", msgType: "telemetry" },
+      ...{ siteId: "hall-9", payload },
+    });
     const reject = later.rejudge(waits, null);
     expect(reject).toMatchObject({
       reason: "UNREGISTERED_DEVICE",

@@ -16,6 +16,7 @@ const rejects: [
   policy?: Partial<Policy>,
 ][] = [
   ["PAYLOAD_TOO_LARGE", "8193 bytes, JSON or not", aMessage("x".repeat(8193))],
+  ["PAYLOAD_TOO_LARGE", "of which only the beginning came", aMessage(aBody(), { wholeBytes: 8193 })],
   [
     "PAYLOAD_TOO_LARGE",
     "too large and a bad topic: size is asked first",
