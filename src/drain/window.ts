@@ -107,7 +107,6 @@ export class Window {
         const owner = this.#owners[at];
         if (owner) owner.waiting++;
       }
-      this.#owners[at] = undefined;
       this.cursor++;
     }
     return this.cursor > from;

@@ -210,6 +210,14 @@ describe("a message that waits for the registry", () => {
     });
   });
 
+  test("holds no token, wherever that stands and whatever it is called", () => {
+    const it = bench('[[mapping]]\ntopic = "t/{device}"\ntoken = "/key"', { known: () => undefined });
+    const sent = { x: 1, key: "open-sesame", note: "open-sesame" };
+    const waits = deferredOf(it.judge.resume(pendingOf(it.one("t/d1", sent)), "unavailable"));
+    expect(waits.tokenHash).toBe(sha256("open-sesame"));
+    expect(waits.payload).not.toContain("open-sesame");
+  });
+
   test("keeps its token's hash, if that is its proof", () => {
     const it = bench('[[mapping]]\ntopic = "t/{device}"', { known: () => undefined });
     const waits = deferredOf(

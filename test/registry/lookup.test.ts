@@ -33,6 +33,18 @@ describe("misses", () => {
     expect(queries).toEqual([[{ tenantId: "acme", deviceId: "a" }]]);
   });
 
+  test("who asks again from within its answer is looked up anew", async () => {
+    const { clock, queries, lookup } = setting();
+    const seen: string[] = [];
+    const ask = () =>
+      lookup.resolve("acme", "a", null, (answer) => {
+        if (seen.push(nameOf(answer)) === 1) ask();
+      });
+    ask();
+    await clock.pass(50);
+    expect([seen.length, queries.length]).toEqual([2, 2]);
+  });
+
   test("1,000 first messages of 1,000 devices cost at most 5 queries, though they come over 60 ms", async () => {
     const { clock, queries, register, ask } = setting();
     const lists: string[][] = [];
@@ -44,6 +56,19 @@ describe("misses", () => {
     await clock.pass(100);
     expect(lists.every((list) => list[0] === "ACTIVE")).toBe(true);
     expect(queries.length).toBeLessThanOrEqual(5);
+  });
+
+  test("of more known devices than one query takes are several, though no stranger asks", async () => {
+    const { clock, cache, ask, register } = setting();
+    const ids = Array.from({ length: queryDevicesMax + 1 }, (_, at) => `d${at}`);
+    for (const deviceId of ids) {
+      register(deviceId);
+      cache.put(aDevice({ deviceId }));
+    }
+    clock.advance(61_000);
+    const lists = ids.map((id) => ask(id));
+    await clock.pass(100);
+    expect(lists.every(([first]) => first === "ACTIVE")).toBe(true);
   });
 
   test("a device that is gone from the registry is gone from the cache", async () => {
@@ -179,7 +204,9 @@ describe("changes", () => {
   });
 
   test("missed while the watch was lost are caught up in bulk, before any stranger", async () => {
-    const { clock, cache, devices, queries, ask, register, lookup } = setting({ sizeMax: 20_000 });
+    const { clock, cache, devices, queries, ask, register, lookup } = setting({
+      ...{ sizeMax: 20_000, answersAfterMs: 100 },
+    });
     const watcher = lookup.watcher;
     for (let at = 0; at < 12_000; at++) {
       register(`d${at}`);
@@ -191,11 +218,12 @@ describe("changes", () => {
     watcher.restored();
     expect(cache.get("acme", "d7")).toBeUndefined();
     const joined = ask("d9");
-    await clock.pass(100);
+    await clock.pass(200);
     expect(joined).toEqual(["ACTIVE"]);
     expect(cache.get("acme", "d7")?.status).toBe("REVOKED");
     expect(cache.get("acme", "d11999")?.status).toBe("ACTIVE");
     expect(queries).toHaveLength(3);
+    expect(queries.flat()).toHaveLength(12_001);
     expect(queries.at(-1)?.at(-1)?.deviceId).toBe("stranger");
     expect(lookup.stats().waiting).toBe(0);
   });

@@ -59,6 +59,34 @@ describe("when the registry does not answer", () => {
     expect(queries).toHaveLength(asked);
   });
 
+  test.each([
+    ["answered late", "answers"],
+    ["never answered", "hangs"],
+  ] as const)("who was given up hears of no try that is %s, and is asked for no more", async (_, mood) => {
+    const { clock, ask, fake, queries, register } = setting();
+    for (const id of ["a", "b"]) register(id);
+    fake.mood = "hangs";
+    const answers = ["a", "b"].map((id) => ask(id));
+    await clock.pass(4_500);
+    expect(queries).toHaveLength(2);
+    [fake.mood, fake.answersAfterMs] = [mood, 1_500];
+    await clock.pass(10_000);
+    expect(answers).toEqual([["unavailable"], ["unavailable"]]);
+    expect(queries.length).toBeGreaterThan(2);
+    for (const ids of queries.slice(3)) expect(ids.map(({ deviceId }) => deviceId)).toEqual(["a"]);
+  });
+
+  test("who is given up between two tries is in none of the next", async () => {
+    const { clock, ask, fake, queries } = setting();
+    fake.mood = "hangs";
+    ask("a");
+    await clock.pass(4_800);
+    const answers = ask("b");
+    await clock.pass(20_000);
+    expect(answers).toEqual(["unavailable"]);
+    expect(queries.flat().filter(({ deviceId }) => deviceId === "b")).toHaveLength(1);
+  });
+
   test("a short absence costs an unknown device only the wait", async () => {
     const { clock, register, ask, fake } = setting();
     register("a");
