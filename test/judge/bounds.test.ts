@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Pending } from "../../src/judge/contract.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken } from "../kit/builders.ts";
-import { court, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
+import { court, dev, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
 
 describe("rates", () => {
   test("a device that flushes what it buffered for hours loses none of it, with the default settings", () => {
@@ -89,6 +89,12 @@ describe("what is kept of a reject", () => {
     const site = entryOf(judge.judge(aMessage(aBody({ site_id: "s".repeat(6_000) }))));
     expect(site.reason).toBe("SITE_MISMATCH_REGISTRY_VS_PAYLOAD");
     expect(site.siteId).toHaveLength(513);
+    const large = entryOf(court({ policy: dev }).judge.judge(aMessage("{}", { wholeBytes: 9_000 })));
+    expect(JSON.parse(large.payload)).toEqual({ _raw: "{}", _bytes: 9_000 });
+    const whole = "a".repeat(2_048);
+    expect(entryOf(judge.judge(aMessage(aBody(), { topic: whole }))).topic).toBe(whole);
+    const torn = `${"a".repeat(2_040)}/tok-${"x".repeat(32)}`;
+    expect(entryOf(judge.judge(aMessage(aBody(), { topic: torn }))).topic).not.toContain("tok-x");
   });
 
   const at = (receivedMs: number, payload = "{") => aMessage(payload, { receivedMs });

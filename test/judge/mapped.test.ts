@@ -136,11 +136,17 @@ describe("a token", () => {
     ["that is short and wrong", { auth: { key: "s3cr" }, x: 1 }, "TOKEN_INVALID", "s3cr"],
     ["in what is no JSON", '{"auth":{"key": "s3cr", "x":', "MALFORMED_JSON", "s3cr"],
     ["in a misfit", { auth: { key: token }, x: {} }, "MAPPING_MISFIT", token],
+    ["under a damaged name", { "provision_to!ken": "1234567890", x: 1 }, "TOKEN_MISSING", "1234567890"],
     ["that is no text", { auth: { key: 123456 }, x: 1 }, "TOKEN_MISSING", "123456"],
   ])("%s is not kept with the reject", (_, payload, reason, secret) => {
     const reject = bench(mapping).entry("t/d1", payload);
     expect(reject).toMatchObject({ reason });
     expect(JSON.stringify(reject)).not.toContain(secret);
+  });
+  test("that is in the topic, too, is not kept with the reject", () => {
+    const reject = bench(mapping).entry("t/open-sesame", { auth: { key: "open-sesame" }, x: {} });
+    expect(reject).toMatchObject({ reason: "MAPPING_MISFIT", topic: "t/***", deviceId: "***" });
+    expect(JSON.stringify(reject)).not.toContain("open-sesame");
   });
 });
 

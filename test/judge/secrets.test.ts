@@ -138,6 +138,9 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     "api key: SECRET-value-1",
     '{"meta":{"API.Key":"SECRET-value-1"}}',
     "Bearer SECRET-value-1",
+    '[{"wifi_secret":{"a":"SECRET-value-1"}}]',
+    '[{"wifi_pass!word":"SECRET-value-1"}]',
+    '{"provision_token":"SECRET/value/1","note":"SECRET\\/value\\/1","x":"\\u0000"}',
     '{"accessToken":"SECRET-value-1","a":',
     'temp 21 "passwd" : "SECRET-value-1 with blanks"',
   ])("by its name alone: %s", (text) => {
@@ -177,6 +180,13 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
       expect(leaks).toEqual([]);
     },
   );
+
+  test("in the topic, named far within what is no JSON", () => {
+    const message = aMessage(`${"x ".repeat(2_000)}token=SECRET-value-1`, {
+      topic: "tenant/acme/device/SECRET-value-1/telemetry",
+    });
+    expect(JSON.stringify(court({ policy: dev }).judge.judge(message))).not.toContain("SECRET");
+  });
 
   test("in UTF-16 that has bytes of something else within it", () => {
     const token = "tok-QhRzcv3lm8NjBNQ0fnjOEp0BTRBtMPp6";

@@ -65,7 +65,7 @@ const places: Record<string, (member: Member, body: Body) => string> = {
 };
 
 /** Where else the secret stands. */
-const copies: Record<string, (secret: string) => { body?: Body; topic?: string }> = {
+const copies: Record<string, (secret: string) => { body?: Body; level?: "tenant" | "device" | "type" }> = {
   nowhere: () => ({}),
   "in the site": (secret) => ({ body: { site_id: secret } }),
   "in ts": (secret) => ({ body: { ts: secret } }),
@@ -73,7 +73,9 @@ const copies: Record<string, (secret: string) => { body?: Body; topic?: string }
   "in a note": (secret) => ({ body: { note: `I am ${secret}!` } }),
   "as a name": (secret) => ({ body: { [secret]: 1 } }),
   "as a metric's name": (secret) => ({ body: { metrics: { [secret]: { bad: 1 } } } }),
-  "in the topic": (secret) => ({ topic: secret, body: { site_id: "elsewhere" } }),
+  "as the tenant in the topic": () => ({ level: "tenant", body: { site_id: "elsewhere" } }),
+  "as the device in the topic": () => ({ level: "device", body: { site_id: "elsewhere" } }),
+  "as the type in the topic": () => ({ level: "type", body: { site_id: "elsewhere" } }),
 };
 
 /** What a site may use as a token: ours, an operator's own, with characters that JSON escapes, digits, beyond ASCII. */
@@ -91,14 +93,15 @@ export function* hidings(secret: string, base: Body = aBody()): Generator<Hiding
   for (const name of spellings)
     for (const [place, put] of Object.entries(places))
       for (const [copy, more] of Object.entries(copies)) {
-        const { body = {}, topic } = more(secret);
-        // A level of a topic holds no slash, and a made-up device's name is not to be a contradiction.
-        const level = topic?.replaceAll(/[/\\"]/g, "_");
-        const rest = level === undefined ? plain : { ...plain, device_id: undefined };
+        const { body = {}, level } = more(secret);
+        // A level of a topic holds no slash, and a made-up name is not to be a contradiction.
+        const made = level && { [level]: secret.replaceAll(/[/\\"]/g, "_") };
+        const { tenant, device, type } = { tenant: "acme", device: "dev-0001", type: "telemetry", ...made };
+        const silent = { tenant_id: undefined, device_id: undefined, msg_type: undefined };
         yield {
           what: `"${name}" ${place}, and ${copy}`,
-          topic: `tenant/acme/device/${level ?? "dev-0001"}/telemetry`,
-          payload: put([name, secret], { ...rest, ...body }),
+          topic: `tenant/${tenant}/device/${device}/${type}`,
+          payload: put([name, secret], { ...plain, ...(level && silent), ...body }),
         };
       }
 }

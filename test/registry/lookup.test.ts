@@ -162,18 +162,26 @@ describe("a flood of 100,000 made-up ids", () => {
 });
 
 describe("changes", () => {
-  test("that are notified are looked up with the next message", async () => {
-    const { clock, cache, devices, ask, register, lookup } = setting();
-    register("a");
-    ask("a");
-    await clock.pass(30);
-    devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
-    lookup.watcher.devices([{ tenantId: "acme", deviceId: "a" }]);
-    expect(cache.get("acme", "a")).toBeUndefined();
-    const answers = ask("a");
-    await clock.pass(30);
-    expect(answers.at(-1)).toBe("REVOKED");
-  });
+  function notify({ watcher }: ReturnType<typeof setting>["lookup"], what: "devices" | "tenant" | "all") {
+    if (what === "devices") watcher.devices([{ tenantId: "acme", deviceId: "a" }]);
+    else watcher.tenant(what === "tenant" ? "acme" : null);
+  }
+
+  test.each(["devices", "tenant", "all"] as const)(
+    "that are notified (%s) are looked up with the next message",
+    async (what) => {
+      const { clock, cache, devices, ask, register, lookup } = setting();
+      register("a");
+      ask("a");
+      await clock.pass(30);
+      devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
+      notify(lookup, what);
+      expect(cache.get("acme", "a")).toBeUndefined();
+      const answers = ask("a");
+      await clock.pass(30);
+      expect(answers.at(-1)).toBe("REVOKED");
+    },
+  );
 
   test.each(["devices", "tenant", "all"] as const)(
     "that are notified (%s) while a query is under way void its answer",
@@ -183,13 +191,22 @@ describe("changes", () => {
       const answers = ask("a");
       await clock.pass(2);
       devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
-      if (what === "devices") lookup.watcher.devices([{ tenantId: "acme", deviceId: "a" }]);
-      else lookup.watcher.tenant(what === "tenant" ? "acme" : null);
+      notify(lookup, what);
       await clock.pass(50);
       expect(answers).toEqual(["REVOKED"]);
       expect(cache.get("acme", "a")?.status).toBe("REVOKED");
     },
   );
+
+  test("of another tenant do not", async () => {
+    const { clock, queries, ask, register, lookup } = setting();
+    register("a");
+    ask("a");
+    await clock.pass(2);
+    lookup.watcher.tenant("other");
+    await clock.pass(50);
+    expect([ask("a"), queries.length]).toEqual([["ACTIVE"], 1]);
+  });
 
   test("that never end do not keep a device waiting, but it is not cached", async () => {
     const { clock, cache, ask, register, lookup } = setting();
