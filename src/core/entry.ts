@@ -124,6 +124,5 @@ export function telemetryOf({ payload }: Pick<Entry, "payload">): Telemetry {
 
 /** Event time in nanoseconds since the epoch as decimal digits, as line protocol wants it. */
 export function nanoseconds(ms: number, ns: number): string {
-  if (ms === 0) return String(ns);
   return ms > 0 ? `${ms}${String(ns).padStart(6, "0")}` : String(BigInt(ms) * 1_000_000n + BigInt(ns));
 }

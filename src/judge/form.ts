@@ -51,7 +51,6 @@ const numberCharsMax = 32;
 /** Within 2^53, which has sixteen digits. */
 const seqCharsMax = 15;
 const timeCharsMax = 40;
-const timeChars = /^[\d:.,+\-TtZz ]+$/;
 const [space, quote, minus, point, zero, letterZ, backslash, tilde] = [
   0x20, 0x22, 0x2d, 0x2e, 0x30, 0x5a, 0x5c, 0x7e,
 ];
@@ -80,8 +79,6 @@ export class Form {
    */
   fits(text: string, address: Address, siteId: string): Fit | undefined {
     const fit = this.#fit;
-    fit.ms = Number.NaN;
-    fit.ns = 0;
     let at = 0;
     for (const { literal, kind } of this.#slots) {
       if (!text.startsWith(literal, at)) return undefined;
@@ -125,7 +122,6 @@ function endOfWhole(text: string, from: number): number {
 
 function endOfNumber(text: string, from: number): number {
   let end = endOfWhole(text, from);
-  if (end < 0) return -1;
   if (text.charCodeAt(end) === point) {
     const first = end + 1;
     end = endOfDigits(text, first);
@@ -165,17 +161,16 @@ function endOfAscii(text: string, from: number): number {
 function endOfTime(text: string, from: number, fit: Fit): number {
   const usual = from + (text.charCodeAt(from + 19) === letterZ ? 20 : 24);
   fit.ms = usualMs(text, from, usual);
+  fit.ns = 0;
   if (!Number.isNaN(fit.ms)) return usual;
   const end = text.indexOf('"', from);
-  if (end < 0 || end - from > timeCharsMax) return -1;
-  const written = text.slice(from, end);
-  return timeChars.test(written) && isTime(written, fit) ? end : -1;
+  return end - from <= timeCharsMax && isTime(text.slice(from, end), fit) ? end : -1;
 }
 
 function endOfEpoch(text: string, from: number, fit: Fit): number {
   const end = endOfNumber(text, from);
   const digits = text.slice(from, end);
-  return end >= 0 && isTime(exactly(Number(digits), digits), fit) ? end : -1;
+  return isTime(exactly(Number(digits), digits), fit) ? end : -1;
 }
 
 function isTime(written: string | number | bigint, fit: Fit): boolean {

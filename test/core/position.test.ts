@@ -42,16 +42,18 @@ test("a row of either database is the same position", () => {
 const returned = (target: string | null, quarantineId: number | null) => ({ target, quarantineId });
 
 test("refused is what has a reason and is meant for the sink", () => {
-  const [plain, ours, theirs] = [
+  const [plain, ours, theirs, everybodys] = [
     anEntry({ seq: 1 }),
     anEntry({ seq: 2, returned: returned("postgres", null) }),
     anEntry({ seq: 3, returned: returned("influx", null) }),
+    anEntry({ seq: 5, returned: returned(null, 7) }),
   ];
-  const entries = [plain, ours, theirs, anEntry({ seq: 4 })];
-  const whys = new Map([1, 2, 3].map((seq) => [seq, `why ${seq}`]));
+  const entries = [plain, ours, theirs, anEntry({ seq: 4 }), everybodys];
+  const whys = new Map([1, 2, 3, 5].map((seq) => [seq, `why ${seq}`]));
   expect(refusedOf("postgres", entries, whys)).toEqual([
     { entry: plain, why: "why 1" },
     { entry: ours, why: "why 2" },
+    { entry: everybodys, why: "why 5" },
   ]);
   expect(refusedOf("postgres", entries, new Map())).toEqual([]);
 });

@@ -88,6 +88,11 @@ describe("a payload of a form that its device used before", () => {
       `{ "site_id" : "lab-1", "provision_token" : "${aToken}" ,"metrics":{"a" : 1}}`,
       `{ "site_id" : "lab-1", "provision_token" : "${aToken}" ,"metrics":{"a" : 2}}`,
     ],
+    [
+      "members within others, called as its own",
+      textOf({ metrics: { seq: 1, ts: 5 } }),
+      textOf({ metrics: { seq: 1.5, ts: -7 } }),
+    ],
     ["arrays", textOf({ raw: [1, 2.5, [3, "x"]] }), textOf({ raw: [10, 0.5, [-3, "y"]] })],
   ])("%s", (_, first, second) => {
     const [quick, staged, isFit] = bothWays(taught(first), aMessage(second));
@@ -136,6 +141,11 @@ describe("what does not fit is judged stage by stage", () => {
     '"\t"',
     '"\\""',
     '"tok-abc"',
+    '"tok-a\\u0041"',
+    '"tok-é"',
+    '"tok-\u007f"',
+    '"tok-\u0001"',
+    "1".repeat(400),
     `"${aToken}"`,
     '"my password is x"',
     '"é"',
@@ -173,6 +183,12 @@ describe("what does not fit is judged stage by stage", () => {
 
   test.each<[string, Record<string, unknown>, Partial<TestMessage>, string]>([
     ["another's token", { provision_token: "tok-wrong" }, {}, "TOKEN_INVALID"],
+    [
+      "another's token, though the device proved itself at CONNECT",
+      { provision_token: "tok-wrong" },
+      { speaker: { tenantId: "acme", deviceId: "dev-0001" } },
+      "TOKEN_INVALID",
+    ],
     ["another site", { site_id: "lab-2" }, {}, "SITE_MISMATCH_REGISTRY_VS_PAYLOAD"],
     ["another tenant", { tenant_id: "evil" }, {}, "TENANT_MISMATCH_TOPIC_VS_PAYLOAD"],
     ["retained, and no time", { ts: undefined }, { retained: true }, "RETAINED_WITHOUT_TIME"],
@@ -184,12 +200,38 @@ describe("what does not fit is judged stage by stage", () => {
     expect(quick.reason).toBe(reason);
   });
 
+  test("and leaves nothing of it to the next: a time to the nanosecond, and one to the second", () => {
+    const it = taught(textOf({}));
+    for (const ts of ["2026-11-20T10:00:00.123456789Z", "2026-11-20T10:00:00Z", 1_764_000_001.5, null]) {
+      const [quick, staged] = bothWays(it, aMessage(textOf({ ts })));
+      expect(quick).toEqual(staged);
+    }
+  });
+
+  test("a payload that lies within others' bytes", () => {
+    const it = taught(textOf({}));
+    const text = textOf({ seq: 8 });
+    const bytes = new TextEncoder().encode(` ${text} `).subarray(1, text.length + 1);
+    const [quick, staged, isFit] = bothWays(it, aMessage(bytes));
+    expect([quick, isFit]).toEqual([staged, true]);
+  });
+
   test("a time that the policy does not take, with its reject's payload", () => {
     const it = taught(textOf({}));
     it.policy = { ...it.policy, tsFutureSecondsMax: 60 };
     const [quick, staged] = bothWays(it, aMessage(textOf({ ts: "2027-01-01T00:00:00Z" })));
     expect(quick).toEqual(staged);
     expect(quick.reason).toBe("TIMESTAMP_OUT_OF_RANGE");
+  });
+
+  test("a device that names no site is of the one that it is registered for now", () => {
+    const proof = { speaker: { tenantId: "acme", deviceId: "dev-0001" } };
+    const text = textOf({ provision_token: undefined, site_id: undefined });
+    const it = taught(text, proof);
+    it.device = aDevice({ siteId: "lab-2" });
+    const [quick, staged, isFit] = bothWays(it, aMessage(text, proof));
+    expect([quick.siteId, isFit]).toEqual(["lab-2", true]);
+    expect(quick).toEqual(staged);
   });
 
   test("a device that was registered for another site since", () => {
@@ -267,6 +309,11 @@ describe("learning", () => {
     expect(it.judge.resume(pending, aDevice()).kind).toBe("event");
     expect(addressOf().form).toBe(form);
   });
+});
+
+test("a flag and a number in one place are two forms", () => {
+  const shelf = createShelf();
+  expect(shelf.learn('{"a":1}')).not.toBe(shelf.learn('{"a":true}'));
 });
 
 test("the forms that were learned last stand first, and are few", () => {

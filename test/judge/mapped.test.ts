@@ -218,8 +218,8 @@ describe("a message that waits for the registry", () => {
 
   test("holds no token, wherever that stands and whatever it is called", () => {
     const it = bench('[[mapping]]\ntopic = "t/{device}"\ntoken = "/key"', { known: () => undefined });
-    const sent = { x: 1, key: "open-sesame", note: "open-sesame" };
-    const waits = deferredOf(it.judge.resume(pendingOf(it.one("t/d1", sent)), "unavailable"));
+    const message = { x: 1, key: "open-sesame", note: "open-sesame" };
+    const waits = deferredOf(it.judge.resume(pendingOf(it.one("t/d1", message)), "unavailable"));
     expect(waits.tokenHash).toBe(sha256("open-sesame"));
     expect(waits.payload).not.toContain("open-sesame");
   });
