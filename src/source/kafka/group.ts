@@ -22,9 +22,9 @@ type Parts = Omit<ReaderParts, "wire" | "partitions" | "answered"> &
     reads(leaderless: readonly NamedPartition[], isRead: boolean): void;
   };
 
-/** Of the group's own session time-out of 30 s. */
-const silentMaxMs = 60_000;
 const lookEveryMs = 5_000;
+/** A minute, of the group's own session time-out of 30 s. Looks, and no time: while all stands still, as on a machine that is paused, nothing is heard. */
+const silentLooksMax = 12;
 /** What was given when the gateway stops has so long to become durable. */
 const graceMs = 2_000;
 
@@ -32,13 +32,13 @@ const graceMs = 2_000;
 export async function readAsGroup(parts: Parts): Promise<void> {
   const { settings, groupId, gatewayId, topics, clock, waitMs, pace, signal, intake } = parts;
   if (signal.aborted) return;
-  let heardMs = clock.monoMs();
+  let silentLooks = 0;
   let isIn = false;
   const over = Promise.withResolvers<never>();
   const watch = clock.every(lookEveryMs, () => {
     // The group may deal out anew meanwhile, and then hears of us only once there is room.
-    if (intake.held !== null || intake.isFull()) heardMs = clock.monoMs();
-    if (clock.monoMs() - heardMs > silentMaxMs)
+    silentLooks = intake.held !== null || intake.isFull() ? 0 : silentLooks + 1;
+    if (silentLooks > silentLooksMax)
       over.reject(
         new Error(`the group ${groupId} is silent: does another gateway have the GATEWAY_ID ${gatewayId}?`),
       );
@@ -62,7 +62,7 @@ export async function readAsGroup(parts: Parts): Promise<void> {
     watch: parts,
     take: (records) => take(records, parts),
     heard() {
-      heardMs = clock.monoMs();
+      silentLooks = 0;
       if (!isIn && !signal.aborted) parts.reads([], true);
       isIn = true;
     },

@@ -131,6 +131,40 @@ test("if it stops before it asks to be taken into the group, it does not ask", a
   expect(await readAsGroup({ ...membership, ...nothingDealt })).toBeUndefined();
 });
 
+test("a group is silent after a minute of looks, and not because the whole process stood still for longer", async () => {
+  const mute = createServer(() => {}).listen(0, "127.0.0.1");
+  const { port } = mute.address() as AddressInfo;
+  const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${port}` });
+  let nowMs = 0;
+  const looks: (() => void)[] = [];
+  const clock = {
+    ...systemClock,
+    monoMs: () => nowMs,
+    // What it waits for in leaving.
+    after: (_ms: number, run: () => void) => systemClock.after(0, run),
+    every(_ms: number, run: () => void) {
+      looks.push(run);
+      return { cancel() {} };
+    },
+  };
+  const { partitions: _, ...parts } = endedParts();
+  const { signal } = new AbortController();
+  const membership = { ...parts, ...nothingDealt, signal, clock, settings, reads() {} };
+  let why = "";
+  const ended = readAsGroup({ ...membership, groupId: "g", gatewayId: "one", topics: ["events"] }).catch(
+    (error: unknown) => (why = String(error)),
+  );
+  const look = () => looks[0]?.();
+  nowMs += 70_000;
+  look();
+  await Bun.sleep(100);
+  expect(why).toBe("");
+  for (let n = 0; n < 12; n++) look();
+  mute.close();
+  await ended;
+  expect(why).toContain("the group g is silent: does another gateway have the GATEWAY_ID one?");
+});
+
 const nothingDealt = {
   partitionOf: () => {
     throw new Error("nothing is dealt");
