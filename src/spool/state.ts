@@ -44,7 +44,7 @@ export function whatIsMissing(dataDir: string): string | undefined {
   if (!existsSync(stateFile(dataDir))) return undefined;
   // SQLite would begin an empty file anew, too, and remove the write-ahead log beside it.
   if (!statSync(path, { throwIfNoEntry: false })?.size) {
-    return `${path} is missing or empty although there was a spool here: put it back, or a backup of it once spool.db-wal is removed. \`sluice spool repair\` repairs a damaged file, not a lost one: to begin a new spool, remove ${stateFile(dataDir)} (what the old one held is lost then)`;
+    return `${path} is missing or empty although there was a spool here: put it back, or a backup of it once spool.db-wal and spool.state are removed. \`sluice spool repair\` repairs a damaged file, not a lost one: to begin a new spool, remove ${stateFile(dataDir)} (what the old one held is lost then)`;
   }
   const wasOpen = readFileSync(stateFile(dataDir), "utf8").trim() === "open";
   if (!wasOpen || existsSync(`${path}-wal`)) return undefined;

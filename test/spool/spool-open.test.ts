@@ -241,6 +241,17 @@ describe("a missing file is not taken for one that never existed", () => {
     expect(kit.spool({ dataDir }).head).toBe(3);
   });
 
+  test("a backup is taken in place of a spool that was not closed as the error says: without its log and its state", () => {
+    const [dataDir, backup] = [killed(), kit.dir()];
+    const path = join(dataDir, "spool.db");
+    kit.close(kit.spool({ dataDir: backup }));
+    rmSync(path);
+    expect(wordsOf(() => kit.spool({ dataDir }))).toContain("once spool.db-wal and spool.state are removed");
+    for (const name of ["spool.db-wal", "spool.state"]) rmSync(join(dataDir, name));
+    cpSync(join(backup, "spool.db"), path);
+    expect(kit.spool({ dataDir }).head).toBe(0);
+  });
+
   test("a spool that was closed in order needs no write-ahead log", () => {
     const dataDir = kit.dir();
     kit.close(kit.spool({ dataDir }));
