@@ -6,8 +6,9 @@
 import type { Database } from "bun:sqlite";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { giveToOwner } from "../core/file/owner.ts";
+import { cureOf, giveToOwner } from "../core/file/owner.ts";
 import { keepLog } from "../core/file/sqlite.ts";
+import { explain } from "../core/log/log.ts";
 
 /**
  * open: written once the write-ahead log exists, which stays whatever ends the process: if it is gone, it was lost. closed: written just before the spool is closed in order, so that a
@@ -20,8 +21,17 @@ const stateFile = (dataDir: string) => join(dataDir, "spool.state");
 export function noteState(dataDir: string, state: SpoolState): void {
   const path = stateFile(dataDir);
   const isNew = !existsSync(path);
-  writeFileSync(path, `${state}\n`, { flush: true });
+  withCure(path, () => writeFileSync(path, `${state}\n`, { flush: true }));
   if (isNew) giveToOwner(path);
+}
+
+/** @throws what is wrong with the file, such as that it is another user's, and the cure */
+function withCure<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw new Error(`${explain(cause)}: ${cureOf(path)}`, { cause });
+  }
 }
 
 /**
@@ -46,7 +56,8 @@ export function whatIsMissing(dataDir: string): string | undefined {
   if (!statSync(path, { throwIfNoEntry: false })?.size) {
     return `${path} is missing or empty although there was a spool here: put it back, or a backup of it once spool.db-wal and spool.state are removed. \`sluice spool repair\` repairs a damaged file, not a lost one: to begin a new spool, remove ${stateFile(dataDir)} (what the old one held is lost then)`;
   }
-  const wasOpen = readFileSync(stateFile(dataDir), "utf8").trim() === "open";
+  const state = stateFile(dataDir);
+  const wasOpen = withCure(state, () => readFileSync(state, "utf8")).trim() === "open";
   if (!wasOpen || existsSync(`${path}-wal`)) return undefined;
   return `${path}-wal is missing although the spool was not closed: put it back, or run \`sluice spool repair\`, which continues with what is left`;
 }

@@ -4,6 +4,7 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  mkdirSync,
   openSync,
   readFileSync,
   rmSync,
@@ -224,6 +225,16 @@ describe("a missing file is not taken for one that never existed", () => {
       nowMs: 0,
     });
     expect(() => kit.spool({ dataDir: copy })).not.toThrow();
+  });
+
+  test("a state that cannot be read, as another user's, is named with the cure", () => {
+    const dataDir = killed();
+    const state = join(dataDir, "spool.state");
+    rmSync(state);
+    mkdirSync(state);
+    expect(() => kit.spool({ dataDir })).toThrow(
+      /^EISDIR: .*: see that its directory exists, can be written/,
+    );
   });
 
   test("a start that fails leaves the write-ahead log of a spool that was not closed: the next one begins", () => {
