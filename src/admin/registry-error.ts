@@ -13,9 +13,12 @@ const words = {
 export class RegistryError extends Error {
   /** Status over HTTP. 422: it answered and will never take this. 503: it did not do this now; the words say what is known of a change. */
   readonly status: 422 | 503;
+  /** A change that it was asked for may yet be done. */
+  readonly isUnsure: boolean;
 
   constructor(what: keyof typeof words, cause: unknown) {
     super(words[what], { cause });
     this.status = what === "refused" ? 422 : 503;
+    this.isUnsure = what === "unsure";
   }
 }

@@ -90,12 +90,13 @@ export function gatewayClient(
 
   /** @returns undefined for a problem of status `none` */
   async function refusal(response: Response, none?: number): Promise<undefined> {
-    const { detail } = problem.catch({ detail: undefined }).parse(await response.json().catch(() => ({})));
+    const { detail, done } = problem.catch({}).parse(await response.json().catch(() => ({})));
     if (response.status === none && detail !== undefined) return undefined;
     // The request was invalid (the answer says which part), so the arguments were wrong.
     if (detail !== undefined && [400, 422].includes(response.status)) throw new UsageError(detail);
     const remedy = response.status === 401 ? " Give its token in ADMIN_TOKEN or with --token-file." : "";
-    throw new Error(`${base.origin} answers ${response.status}: ${detail ?? response.statusText}${remedy}`);
+    const said = `${base.origin} answers ${response.status}: ${detail ?? response.statusText}${remedy}`;
+    throw done === false ? new NotDone(said) : new Error(said);
   }
 
   async function* events(path: string) {
@@ -127,7 +128,12 @@ export function gatewayClient(
   return { request, events };
 }
 
-const problem = z.object({ detail: z.string().optional() });
+/** An older gateway does not say whether it is done. */
+const problem = z.object({ detail: z.string().optional(), done: z.boolean().optional() });
+
+/** The gateway says that what it was asked for was not done. */
+export class NotDone extends Error {}
+
 const page = z.object({ devices: z.array(deviceColumns) });
 
 export function devicesOf({ request }: GatewayClient): DeviceStore {

@@ -2,6 +2,7 @@
  * The commands against a running gateway: the same answers as against the database, and the token is never in an
  * argument.
  */
+import { RegistryError } from "../../src/admin/registry-error.ts";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -87,6 +88,17 @@ test("latest shows every metric, whatever its name, with all of its digits", asy
   expect(out).toMatch(/^meter +9007199254740993 /m);
   const json = await sluice(["latest", "--tenant", "acme", "--device", "d1", "--gateway", url, "--json"]);
   expect(json.out).toContain('"meter":{"value":9007199254740993,');
+});
+
+test.each([
+  ["answered", "the printed token is not in force\n"],
+  ["unsure", "whether the printed token is in force is not sure"],
+] as const)("devices add, of which the gateway says that the registry %s", async (what, said) => {
+  const add = () => Promise.reject(new RegistryError(what, new Error("of a test")));
+  Object.assign(running.gateway.view.devices, { add });
+  const { code, err } = await sluice(["devices", "add", "acme", "d1", "--site", "s", "--gateway", url]);
+  expect([code, err]).toEqual([1, expect.stringContaining(said)]);
+  expect(err).toContain("answers 503: The registry");
 });
 
 /** Against the gateway and against its own store: what follows must be true for both. */

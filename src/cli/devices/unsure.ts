@@ -7,6 +7,7 @@ import type { DeviceStore, NewDevice } from "../../core/device.ts";
 import { counted } from "../../core/text/readable.ts";
 import { serverError } from "../../store/postgres/postgres-client.ts";
 import { type Context, UsageError } from "../command.ts";
+import { NotDone } from "../gateway-client.ts";
 import { named } from "./print-devices.ts";
 
 const notInForce = "the printed token is not in force\n";
@@ -51,4 +52,7 @@ function perhapsAdded(some: readonly NewDevice[]): string {
 
 /** What the store or the gateway has refused is not done; PostgreSQL calls FATAL what may be. */
 const isRefusal = (error: unknown) =>
-  error instanceof UsageError || serverError(error)?.severity === "ERROR" || isDiskFull(error);
+  error instanceof UsageError ||
+  error instanceof NotDone ||
+  serverError(error)?.severity === "ERROR" ||
+  isDiskFull(error);
