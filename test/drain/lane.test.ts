@@ -54,3 +54,18 @@ test("a lane's bytes are those of the payloads that it holds", () => {
     { numRuns: 1_000 },
   );
 });
+
+test.each([
+  ["bytes", 9, 30, 99, 3],
+  ["bytes, and not one more", 9, 29, 99, 2],
+  ["bytes, and one at least", 9, 5, 99, 1],
+  ["count", 2, 99, 99, 2],
+  ["count, and one at least", 0, 99, 99, 1],
+  ["last seq", 9, 99, 13, 3],
+  ["last seq, and one at least", 9, 99, 10, 1],
+])("a batch is as large as may be by its %s", (_, countMax, bytesMax, last, length) => {
+  const lane = new Lane("");
+  for (let seq = 11; seq <= 15; seq++) lane.push(anEntry({ seq, payload: "x".repeat(10) }), 0);
+  expect(lane.peek(countMax, bytesMax, last)).toHaveLength(length);
+  expect(lane.length).toBe(5);
+});

@@ -110,8 +110,16 @@ describe("a group", () => {
     );
   });
 
+  test("comes back as it was, whatever is encoded after it", () => {
+    const groups = [entries(2), entries(2, 90)];
+    const [first, second] = groups.map(encodeGroup);
+    expect([first, second].map((group) => group && decodeGroup(group, 0, 2).map(plain))).toEqual(
+      groups.map((group) => group.map((each, seq) => ({ ...each, seq }))),
+    );
+  });
+
   test("comes back as it was, however large it is", () => {
-    const sizes = [1, 90_000, 3, 600_000, 2, 170_000];
+    const sizes = [200_000, 1, 90_000, 3, 600_000, 2, 170_000];
     const group = sizes.map((chars, i) =>
       anEntry({ seq: 7 + i, payload: JSON.stringify({ a: "漢".repeat(chars) }) }),
     );
