@@ -28,7 +28,7 @@ export function leaderlessWords(partitions: readonly NamedPartition[]): string {
     .map(([why, of]) =>
       why === undefined
         ? `no broker leads partition ${listed(of)} now`
-        : `the broker that leads partition ${listed(of)} ${isSilent.test(why) ? silent : unreached}: ${why}`,
+        : `the broker that leads partition ${listed(of)} ${unreachedWords(why)}`,
     )
     .join("; ");
 }
@@ -37,6 +37,9 @@ export function leaderlessWords(partitions: readonly NamedPartition[]): string {
 const isSilent = /^[A-Z_]+ timed out/;
 const silent = "gives no answer in time";
 const unreached = "cannot be reached at the address that it advertises";
+
+/** Of a broker, with why nothing can be had from it. */
+export const unreachedWords = (why: string): string => `${isSilent.test(why) ? silent : unreached}: ${why}`;
 
 function listed(partitions: readonly NamedPartition[]): string {
   const named = partitions.slice(0, 10).map(({ topic, index }) => `${index} of ${topic}`);

@@ -2,7 +2,9 @@
  * Rights that are proved without harm, also beside a gateway that runs: by asking as somebody whom the brokers do not know. They answer that
  * a right is missing before they answer that, and change nothing either way. To see a group or a transactional id is not to use it.
  */
+import { explain } from "../core/log/log.ts";
 import { code, isForbidden, KafkaError } from "./error.ts";
+import { unreachedWords } from "./leaderless.ts";
 import type { Topic, Wire } from "./requests.ts";
 
 /** What the cluster says itself of these topics. @throws naming the first for which the right is missing */
@@ -13,10 +15,15 @@ export function provedTopics(topics: readonly Topic[], right: "read" | "write"):
   throw new KafkaError(code.topicForbidden, words, { topic: topic.name });
 }
 
-/** READ on the group. @returns the node that keeps it @throws if the right is missing */
+/** READ on the group. @returns the node that keeps it @throws if the right is missing, or that node cannot be reached */
 export async function provedGroup(wire: Wire, group: string): Promise<number> {
   const node = await wire.coordinator("group", group);
-  await asNobody(wire.heartbeat(node, group, ""));
+  await asNobody(wire.heartbeat(node, group, "")).catch((error: unknown) => {
+    if (error instanceof KafkaError) throw error;
+    throw new Error(`the broker that coordinates the group ${group} ${unreachedWords(explain(error))}`, {
+      cause: error,
+    });
+  });
   return node;
 }
 

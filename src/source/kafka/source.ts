@@ -16,6 +16,7 @@ import { kafkaSettings, type KafkaSettings } from "../../kafka/kafka-settings.ts
 import { leaderlessWords, nothingReadWords, type NamedPartition } from "../../kafka/leaderless.ts";
 import { createFetchPace, isTooSlow } from "../../kafka/paced.ts";
 import type { Topic, Wire } from "../../kafka/requests.ts";
+import { provedGroup } from "../../kafka/rights.ts";
 import { unpackedBytesMax } from "../../kafka/unpack.ts";
 import { connectWire } from "../../kafka/wire.ts";
 import { readAsGroup } from "./group.ts";
@@ -174,8 +175,8 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
   /** One membership, until it ends. */
   async function membership(intake: Intake, now: AbortController, groupId: string): Promise<void> {
     const dealt = await groupPartitions({ names, partitions, marks, clock, log, asked, lost });
-    // The library asks it without end, and tells nobody that it may not.
-    await asked((at) => at.coordinator("group", groupId));
+    // The library asks it without end, and tells nobody that it may not, or that it cannot be reached.
+    await asked((at) => provedGroup(at, groupId));
     await readAsGroup({
       ...dealt,
       settings,

@@ -22,12 +22,12 @@ function renamed(answer: Buffer, from: number, to: number): void {
   }
 }
 
-/** A group whose coordinator can be reached. */
-async function groupOfFirst(bootstrap: string): Promise<string> {
+/** A group that this broker coordinates. */
+async function groupOf(node: number, bootstrap: string): Promise<string> {
   const settings = kafkaSettingsOf({ KAFKA_BOOTSTRAP_SERVERS: bootstrap });
   const wire = await connectWire(settings, "test", systemClock);
   try {
-    for (let i = 0; ; i++) if ((await wire.coordinator("group", `group-${i}`)) === 1) return `group-${i}`;
+    for (let i = 0; ; i++) if ((await wire.coordinator("group", `group-${i}`)) === node) return `group-${i}`;
   } finally {
     await wire.close();
   }
@@ -66,6 +66,29 @@ describe.skipIf(kafkaTestable() !== "")(`a broker out of reach (${kafkaTestable(
     isHidden = false;
     expect(await check()).toContain("(2 partitions)");
     await topics.close();
+  }, 60_000);
+
+  test("is named if it coordinates the group, and joined once it can be reached", async () => {
+    isHidden = true;
+    const topic = await newTopic(kafka.bootstrap, { partitions: 1 });
+    await produceByKcat(kafka.bootstrap, topic, [{ key: "acme/d1", value: "1" }]);
+    const env = {
+      KAFKA_BOOTSTRAP_SERVERS: `${host}:${proxy.port}`,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_GROUP_ID: await groupOf(2, kafka.bootstrap),
+    };
+    const source = openSource(env);
+    opened.push(source);
+    const intake = fakeIntake(() => source);
+    await source.start(intake);
+    await until("it is named", () =>
+      /the broker that coordinates the group group-\d+ cannot be reached at the address/.test(
+        source.status().detail,
+      ),
+    );
+    expect(source.status().connected).toBe(false);
+    isHidden = false;
+    await until("what is there", () => intake.messages.length === 1);
   }, 60_000);
 
   /** Its one partition is led by the second broker. */
@@ -122,7 +145,7 @@ describe.skipIf(kafkaTestable() !== "")(`a broker out of reach (${kafkaTestable(
         KAFKA_BOOTSTRAP_SERVERS: `${host}:${proxy.port}`,
         KAFKA_SOURCE_TOPIC: topic,
         KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
-        ...(how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: await groupOfFirst(kafka.bootstrap) }),
+        ...(how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: await groupOf(1, kafka.bootstrap) }),
       };
       const source = openSource(env);
       opened.push(source);
