@@ -82,6 +82,8 @@ export function startHttpServer(options: {
     if (adminToken !== served.adminToken || readToken !== served.readToken) served = appFor(settings);
     return served.app;
   };
+  /** Of the request that came last. */
+  let turn = Promise.resolve();
   try {
     const server = Bun.serve({
       hostname: host,
@@ -95,8 +97,10 @@ export function startHttpServer(options: {
       async fetch(request, bun) {
         const clientAddress = bun.requestIP(request)?.address ?? "unknown";
         // Bun ends a connection that sends a request before it has its answer; but what is answered at once has none to wait for, and
-        // ten connections with a thousand requests for /stats each held the thread for a quarter of a minute.
-        await new Promise<void>((resolve) => void setImmediate(resolve));
+        // ten connections with a thousand requests for /stats each held the thread for a quarter of a minute. And one at a time: else all
+        // that came together are answered before devices have their turn again.
+        turn = turn.then(() => new Promise((resolve) => void setImmediate(resolve)));
+        await turn;
         return app().fetch(absolute(request), { clientAddress });
       },
     });

@@ -63,6 +63,24 @@ test.each(["127.0.0.1:0", "[::1]:0"])("%s: the address has the port that was bou
   expect((await fetch(`http://${address}/stats`, { method: "HEAD" })).status).toBe(200);
 });
 
+test("of requests that come together each is answered in a turn of its own, between which devices have theirs", async () => {
+  const order: string[] = [];
+  const history = () => {
+    order.push("answer");
+    return [];
+  };
+  const { address } = start("127.0.0.1:0", undefined, { ...view, history });
+  const turn = () => {
+    if (order.at(-1) !== "turn") order.push("turn");
+    if (order.filter((it) => it === "answer").length < 50) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await Promise.all(
+    Array.from({ length: 50 }, async () => (await fetch(`http://${address}/history`)).text()),
+  );
+  expect(order.join(" ")).not.toContain("answer answer");
+});
+
 test("a connection that does not wait for its answers ends, and holds nobody up", async () => {
   const { port = 0 } = parseListen(start("127.0.0.1:0").address) ?? {};
   let [answer, isClosed] = ["", false];
