@@ -99,7 +99,7 @@ test("an address that cannot be had is reported with its setting and the remedy"
   toldOf(address, "another program listens there: stop it, or choose another port");
   // An address of RFC 5737, which no host has, and a name of RFC 6761.
   toldOf("192.0.2.1:80", "no network interface of this host has that address (yet)");
-  toldOf("none.invalid:80", "the host name does not resolve");
+  toldOf("none.invalid:80", "the host name does not resolve to an address of this host (yet)");
 });
 
 test("over a real connection a foreign Host is refused and wrong tokens are counted by address", async () => {
