@@ -59,8 +59,6 @@ export function openSavedCache(path: string, cache: DeviceAuthCache, clock: Cloc
 function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache {
   // What a power failure takes is looked up again, and an fsync for each part would keep messages waiting.
   db.run("PRAGMA synchronous = NORMAL");
-  // Another process that has it locked would keep the whole gateway waiting; it is tried again soon.
-  db.run("PRAGMA busy_timeout = 0");
   // KiB. Rows are written in the order of the file, so that pages are seldom needed twice; SQLite would keep 2,000 of them.
   db.run("PRAGMA cache_size = -256");
   db.run(table);
@@ -125,6 +123,8 @@ function savedIn(db: Database, cache: DeviceAuthCache, clock: Clock): SavedCache
 
   // One at a time: all at once they are as large again as the cache.
   cache.restore(db.query<CachedRow, []>(selectAll).iterate());
+  // Another process that has it locked would keep the whole gateway waiting; from now on it is tried again soon instead.
+  db.run("PRAGMA busy_timeout = 0");
   return {
     save: () => (saving ??= bringUpToDate().finally(() => (saving = undefined))),
     close: () => db.close(),
