@@ -113,9 +113,14 @@ async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promi
     await setImmediate();
     return answer;
   } catch (cause) {
-    if (isRefusal(cause)) throw new RegistryError("refused", cause);
-    if (isDiskFull(cause)) throw new RegistryError("full", cause);
-    throw new RegistryError(isAnswer(cause) ? "answered" : otherwise, cause);
+    const what = isRefusal(cause)
+      ? "refused"
+      : isDiskFull(cause)
+        ? "full"
+        : isAnswer(cause)
+          ? "answered"
+          : otherwise;
+    throw new RegistryError(what, cause, otherwise === "unsure");
   }
 }
 

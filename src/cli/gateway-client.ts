@@ -37,8 +37,11 @@ export interface GatewayClient {
 
 /** Of what the gateway may have to ask a database for. */
 const answerMsMax = 60_000;
-/** A stream that says nothing for so long is dead: the gateway sends a sign of life every ten seconds. */
-const muteMs = 30_000;
+/**
+ * A stream that says nothing from one look to the third after it is dead: the gateway sends a sign of life every ten seconds. Looks are
+ * counted, and no time: once this process goes on after a pause, what came meanwhile is still to be read.
+ */
+const [lookEveryMs, muteLooks] = [10_000, 3];
 export const notFound = 404;
 
 export function gatewayClient(
@@ -101,8 +104,11 @@ export function gatewayClient(
 
   async function* events(path: string) {
     const mute = new AbortController();
-    const hung = () => mute.abort(new Error(`the gateway at ${base.origin} has said nothing for long`));
-    const timer = setTimeout(hung, muteMs);
+    let looks = 0;
+    const timer = setInterval(() => {
+      if (++looks > muteLooks)
+        mute.abort(new Error(`the gateway at ${base.origin} has said nothing for long`));
+    }, lookEveryMs);
     try {
       const signal = AbortSignal.any([context.signal, mute.signal]);
       const response = await send(path, { headers: authorization, signal });
@@ -110,7 +116,7 @@ export function gatewayClient(
       const decoder = new TextDecoder();
       let text = "";
       for await (const bytes of response.body ?? []) {
-        timer.refresh();
+        looks = 0;
         const parts = `${text}${decoder.decode(bytes, { stream: true })}`.split("\n\n");
         text = parts.pop() ?? "";
         for (const part of parts) {
@@ -121,7 +127,7 @@ export function gatewayClient(
     } catch (error) {
       if (!context.signal.aborted) throw error;
     } finally {
-      clearTimeout(timer);
+      clearInterval(timer);
     }
   }
 

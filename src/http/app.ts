@@ -137,7 +137,7 @@ export function createApp(options: AppOptions): Hono<HttpEnv> {
         "the registry did not carry out a request made over HTTP",
       );
       // For who made a token: whether it may be in force.
-      return problem(error.status, error.message, error.isUnsure ? {} : { members: { done: false } });
+      return problem(error.status, error.message, error.isUndone ? { members: { done: false } } : {});
     }
     // Not logged: a client that cuts its request off knows that it did, and may do so a thousand times.
     if (c.req.raw.signal.aborted) return problem(400, "The request ended before all of it had arrived.");

@@ -101,6 +101,8 @@ export function startHttpServer(options: {
         // that came together are answered before devices have their turn again.
         turn = turn.then(() => new Promise((resolve) => void setImmediate(resolve)));
         await turn;
+        // Who has left meanwhile keeps nobody else waiting.
+        if (request.signal.aborted) return new Response();
         return app().fetch(absolute(request), { clientAddress });
       },
     });

@@ -86,7 +86,7 @@ function placesOf({ stats }: Live) {
   const partOf = (name: string) => partNamed(stats, name);
   const judge = [partOf("registry"), partOf("clock")];
   const broken = judge.find(({ ok }) => !ok);
-  const intake = partOf("intake");
+  const [intake, spool] = [partOf("intake"), partOf("spool")];
   const taking = intake.ok ? "takes messages" : "is held";
   const rejected = Object.values(stats.ingest.rejected).reduce((sum, n) => sum + n, 0);
   return {
@@ -110,10 +110,11 @@ function placesOf({ stats }: Live) {
     spool: {
       id: "spool",
       title: "Spool",
-      ok: intake.ok,
+      ok: intake.ok && spool.ok,
       note: `${number(stats.spool.entries)} waiting`,
       lines: [
         ...linesOf(intake),
+        ...(spool.ok ? [] : linesOf(spool)),
         `${counted(stats.spool.dead_letters, "dead letter is", "dead letters are")} kept.`,
       ],
     },

@@ -94,11 +94,29 @@ test.each([
   ["answered", "the printed token is not in force\n"],
   ["unsure", "whether the printed token is in force is not sure"],
 ] as const)("devices add, of which the gateway says that the registry %s", async (what, said) => {
-  const add = () => Promise.reject(new RegistryError(what, new Error("of a test")));
+  const add = () => Promise.reject(new RegistryError(what, new Error("of a test"), true));
   Object.assign(running.gateway.view.devices, { add });
   const { code, err } = await sluice(["devices", "add", "acme", "d1", "--site", "s", "--gateway", url]);
   expect([code, err]).toEqual([1, expect.stringContaining(said)]);
   expect(err).toContain("answers 503: The registry");
+});
+
+test("devices add, after which the registry does not answer any more: the token may be in force", async () => {
+  const { devices } = running.gateway.view;
+  const { add } = devices;
+  Object.assign(devices, {
+    add(added: Parameters<typeof add>[0]) {
+      Object.assign(devices, {
+        get: () => Promise.reject(new RegistryError("unread", new Error("of a test"))),
+      });
+      return add(added);
+    },
+  });
+  const { code, err } = await sluice(["devices", "add", "acme", "d1", "--site", "s", "--gateway", url]);
+  expect([code, err]).toEqual([
+    1,
+    expect.stringContaining("whether the printed token is in force is not sure"),
+  ]);
 });
 
 /** Against the gateway and against its own store: what follows must be true for both. */

@@ -64,15 +64,14 @@ test("a bound is what an operator sets, or the default, or a cgroup that has les
   expect(residentBytesMax({ bytesMax: 160 * MiB }, 0, 8192 * MiB)).toBe(140 * MiB);
   expect(residentBytesMax({}, 0, 128 * MiB)).toBe(112 * MiB);
   expect(residentBytesMax({}, 0, 8192 * MiB)).toBe(224 * MiB);
-  expect(residentBytesMax({}, 0, 0)).toBe(224 * MiB);
 });
 
-test("the devices that are cached raise the default, and neither what an operator sets nor a cgroup", () => {
+test("the devices that are cached raise the default by up to half of what there is, and not what an operator sets", () => {
   const MiB = 1024 * 1024;
   const devices = 1024 * 1024;
   expect(residentBytesMax({}, devices, 8192 * MiB)).toBe(((256 + 2048) * MiB * 7) / 8);
-  expect(residentBytesMax({}, devices, 0)).toBe(((256 + 2048) * MiB * 7) / 8);
-  expect(residentBytesMax({}, devices, 1024 * MiB)).toBe(896 * MiB);
+  expect(residentBytesMax({}, devices, 1024 * MiB)).toBe(672 * MiB);
+  expect(residentBytesMax({}, devices, 128 * MiB)).toBe(112 * MiB);
   expect(residentBytesMax({ bytesMax: 160 * MiB }, devices, 8192 * MiB)).toBe(140 * MiB);
 });
 

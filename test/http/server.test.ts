@@ -81,6 +81,25 @@ test("of requests that come together each is answered in a turn of its own, betw
   expect(order.join(" ")).not.toContain("answer answer");
 });
 
+test("requests whose senders have left are not answered, and keep nobody waiting", async () => {
+  let answers = 0;
+  const history = () => {
+    answers++;
+    return [];
+  };
+  const { address } = start("127.0.0.1:0", undefined, { ...view, history });
+  const left = Array.from({ length: 50 }, async () => {
+    const socket = connect(parseListen(address)?.port ?? 0, "127.0.0.1");
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once("connect", resolve));
+    socket.write("GET /history HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    socket.destroy();
+  });
+  await Promise.all(left);
+  await (await fetch(`http://${address}/history`)).text();
+  expect(answers).toBeLessThan(50);
+});
+
 test("a connection that does not wait for its answers ends, and holds nobody up", async () => {
   const { port = 0 } = parseListen(start("127.0.0.1:0").address) ?? {};
   let [answer, isClosed] = ["", false];

@@ -9,6 +9,7 @@
  * Rejected alternatives, by the peak of a backlog of 100,000: BUN_JSC_forceRAMSize of 128 MiB, 27 % less memory for 43 % more CPU; --smol,
  * no less memory; half of each share, no less memory and 6 % more CPU, for a sink that lags reads from the disk sooner.
  */
+import { totalmem } from "node:os";
 import { optionalInteger, type Values } from "../settings.ts";
 
 const MiB = 1024 * 1024;
@@ -21,7 +22,7 @@ export const memorySettings = {
     name: "MEMORY_MAX_BYTES",
     unit: "bytes",
     min: 128 * MiB,
-    help: "What the process should need in service: the intake, the spool's newest groups and what is read ahead for sinks are sized by it, and garbage is collected beyond it, which costs up to 10 % of the CPU (absent: 256 MiB, and 2 KiB per cached device before garbage is collected, or the cgroup's limit if that is less).",
+    help: "What the process should need in service: the intake, the spool's newest groups and what is read ahead for sinks are sized by it, and garbage is collected beyond it, which costs up to 10 % of the CPU (absent: 256 MiB, or the cgroup's limit if that is less; before garbage is collected 2 KiB more per cached device, up to half of what the cgroup or the host has).",
   }),
 };
 
@@ -61,12 +62,15 @@ export function memoryShares(given: Given = {}, hostBytes?: number): MemoryShare
 /** Of the budget; the rest is for what comes while garbage is collected. */
 const collectedShare = 7 / 8;
 
-/** What may be resident before garbage is collected, with so many devices cached: what an operator sets, and the host, is the bound of both. */
-export function residentBytesMax(given: Given, devices: number, hostBytes?: number): number {
-  return budgetBytes(given, hostBytes, devices) * collectedShare;
+/** What may be resident before garbage is collected, with so many devices cached. The other half of the host is for others. */
+export function residentBytesMax(given: Given, devices: number, hostBytes = hostMemory()): number {
+  const ofDevices = given.bytesMax === undefined ? Math.min(devices * deviceBytes, hostBytes / 2) : 0;
+  return Math.min(budgetBytes(given, hostBytes) + ofDevices, hostBytes) * collectedShare;
 }
 
-function budgetBytes({ bytesMax }: Given, hostBytes = process.constrainedMemory(), devices = 0): number {
-  const wanted = defaultBytes + devices * deviceBytes;
-  return bytesMax ?? Math.min(wanted, hostBytes || wanted);
+function budgetBytes({ bytesMax }: Given, hostBytes = hostMemory()): number {
+  return bytesMax ?? Math.min(defaultBytes, hostBytes);
 }
+
+/** Of the cgroup, or of the host where there is none. */
+const hostMemory = () => process.constrainedMemory() || totalmem();

@@ -15,7 +15,7 @@ export function parseExactly(text: string): unknown {
   return longNumber.test(text) ? parseDigits(text, exactly) : JSON.parse(text);
 }
 
-/** The same for one who prints it: such a number is an object, which JSON.stringify writes with all of its digits. */
+/** Parses a text that is written again: such a number is an object, which JSON.stringify writes with all of its digits. */
 export function parseToPrint(text: string): unknown {
   const printed = (value: number, digits: string) => (isRounded(value) ? rawJson(digits) : value);
   return longNumber.test(text) ? parseDigits(text, printed) : JSON.parse(text);

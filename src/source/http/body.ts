@@ -1,9 +1,9 @@
 /**
  * The body of a request, within bounds however it was packed.
  *
- * What is kept is counted before it is kept, and who sends slowly keeps nobody out. What a packed body unpacks to is known only afterwards, so bodies are unpacked one at
- * a time: however many come at once, the memory for one is all that is not counted. (Rejected alternative: to reserve the most for
- * each that comes; eight senders would then keep out all others.)
+ * What is kept is counted before it is kept, and who sends slowly keeps nobody out. What a packed body unpacks to is known only
+ * afterwards, so bodies are unpacked one at a time: however many come at once, the memory for one is all that is not counted. (Rejected
+ * alternative: to reserve the most for each that comes; eight senders would then keep out all others.)
  */
 import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
@@ -18,7 +18,7 @@ export interface Room {
 }
 
 export interface Share {
-  /** Its body begins to come. Until `hasCome`, `giveWay` may be called, for somebody who holds less: it is to give back what it holds. */
+  /** Its body begins to come. Until `hasCome`, `giveWay` may be called for somebody who holds less, and must call `giveBack`. */
   comes(giveWay: () => void): void;
   hasCome(): void;
   /** false: there is no room for so many more. */
@@ -184,6 +184,7 @@ function received(request: IncomingMessage, bytesMax: number, share: Share): Pro
       if (isInCrumbs) request.socket.destroy();
     });
     request.on("end", () => {
+      if (isRefused) return;
       share.hasCome();
       const [only] = chunks;
       resolve(only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, length));
