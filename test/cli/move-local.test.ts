@@ -150,6 +150,18 @@ describe.skipIf(unavailable !== "")(`sluice migrate --from-local ${unavailable}`
     expect(await names("select device_id as name from raw_events")).toEqual(["d1"]);
   });
 
+  test("it ends where `id` has lost its default, and goes on there once it has one: all rows stayed behind for good", async () => {
+    await sql.unsafe(`create table raw_events (id bigserial primary key, ingested_at timestamptz not null, event_ts timestamptz,
+        topic text not null, tenant_id text, site_id text, device_id text, msg_type text, payload jsonb not null,
+        accepted boolean not null default true);
+      alter table raw_events alter id drop default`);
+    expect(await move()).toMatchObject({ code: 1, err: expect.stringContaining('column "id"') });
+    expect(readdirSync(dataDir)).toContain("local.db");
+    await sql.unsafe("alter table raw_events alter id set default nextval('raw_events_id_seq')");
+    await move();
+    expect(await names("select device_id as name from raw_events")).toEqual(["d1", "d2"]);
+  });
+
   test("it ends where a partition is missing, and goes on there once it is made: all such rows stayed behind for good", async () => {
     await sql.unsafe(`create table raw_events (id bigserial, ingested_at timestamptz not null, event_ts timestamptz,
         topic text not null, tenant_id text, site_id text, device_id text, msg_type text, payload jsonb not null,

@@ -156,6 +156,7 @@ async function moveRows({ local, db, move, moving, refused, step }: RowsMove): P
   function put(batch: readonly NumberedRow[]): Promise<number> {
     return putRows(
       batch,
+      columns,
       (part) =>
         db.transaction(`moving ${table}`, async (tx) => {
           await insert(tx, table, columns, part, conflict);
@@ -198,6 +199,7 @@ async function moveDevices(local: Database, db: Postgres, refused: string[]): Pr
     if (last === undefined) return added;
     added += await putRows(
       batch,
+      deviceColumns,
       (part) =>
         db.transaction("moving devices", (tx) =>
           insert(tx, "device_registry", deviceColumns, part, keepTheirs),

@@ -32,11 +32,13 @@ export function bounded<T extends Row>(rows: Iterable<T>): readonly T[] {
 /**
  * Puts all rows but those that the server refuses. An error that concerns the table or the server ends the move, which the next run
  * continues.
+ * @param columns what is inserted of them
  * @param put a part of them, or none, in one transaction; how many were stored
  * @param passOver a row that was refused, and PostgreSQL's words
  */
 export async function putRows<R extends Row>(
   rows: readonly R[],
+  columns: readonly string[],
   put: (rows: readonly R[]) => Promise<number>,
   passOver: (row: R, why: string) => unknown,
 ): Promise<number> {
@@ -48,14 +50,14 @@ export async function putRows<R extends Row>(
       isPassing(server.code) ||
       isOfTable(server.code) ||
       lacksPartition(noteOf(server)) ||
-      wantsMore(server, rows[0]),
+      wantsMore(server, columns),
   );
   return stored.reduce((sum, n) => sum + n, 0);
 }
 
-/** A column of the site's own must not be null: no row has it. */
-function wantsMore({ code, column_name: column }: ServerError, row: Row = {}): boolean {
-  return code === "23502" && column !== undefined && !(column in row);
+/** A column that is not inserted must not be null, as one of the site's own, or `id` without its default: so it is with every row. */
+function wantsMore({ code, column_name: column }: ServerError, columns: readonly string[]): boolean {
+  return code === "23502" && column !== undefined && !columns.includes(column);
 }
 
 /** As a trial notes it. */
