@@ -75,10 +75,14 @@ async function checkTold(sql: Sql, timeoutMs: number): Promise<string | null> {
 function notifyWatcher(watcher: RegistryWatcher, payload: string): void {
   const news = parse(payload);
   if (news.settings === true) watcher.settings();
-  else if (Array.isArray(news.devices)) {
-    watcher.devices((news.devices as [string, string][]).flatMap(named));
+  else if (Array.isArray(news.devices) && news.devices.every(isPair)) {
+    watcher.devices(news.devices.flatMap(named));
   } else watcher.tenant(typeof news.tenant === "string" ? news.tenant : null);
 }
+
+/** A table without its primary key may have a device without a name. */
+const isPair = (names: unknown): names is [tenantId: string, deviceId: string] =>
+  Array.isArray(names) && names.length === 2 && names.every((name) => typeof name === "string");
 
 /** Columns of char(n) are told with their blanks, and the device is known without. */
 function named([tenantId, deviceId]: [string, string]): DeviceId[] {

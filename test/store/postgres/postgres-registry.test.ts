@@ -121,6 +121,18 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     expect(await told()).toEqual(["all"]);
   });
 
+  test("a device without a name, in a table that has lost its primary key, hides no other one", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(`alter table device_registry drop constraint device_registry_pkey;
+      alter table device_registry alter tenant_id drop not null`);
+    await watch();
+    await admin`insert into device_registry (tenant_id, device_id, site_id) values (null, 'd1', 's'), ('acme', 'd1', 's')`;
+    expect(await told()).toEqual(["all"]);
+    for (const pairs of ["[1,2]", "[null]", '["acme","d1"],7'])
+      await admin`select pg_notify('sluice_registry', ${`{"devices":[${pairs}]}`})`;
+    expect(await told()).toEqual(["all", "all", "all"]);
+  });
+
   test("names of any text arrive as they are", async () => {
     const devices: string[] = [];
     const watcher = {
