@@ -244,6 +244,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka sink (${kafkaTestable() || "r
     expect(failed).toMatchObject({
       alarm: false,
       message: expect.stringContaining("KAFKA_TRANSACTION_TIMEOUT_MS") as string,
+      cause: expect.any(Error) as Error,
     });
     line.onSend(() => {});
     line.delay(0);

@@ -140,11 +140,12 @@ export class Session {
   /** Puts the position into the transaction and commits it. */
   async commit(): Promise<void> {
     this.#touch();
+    this.#leftMs();
     try {
       await this.#commit();
     } catch (error) {
       // Over meanwhile, as on a machine that was paused?
-      this.#leftMs();
+      this.#leftMs(error);
       throw error;
     }
   }
@@ -178,12 +179,13 @@ export class Session {
   }
 
   /** How long the transaction may still last. @throws if it is over: the brokers abort it, and then say what they say if another has its name */
-  #leftMs(): number {
+  #leftMs(cause?: unknown): number {
     const { clock, settings } = this.#options;
     const leftMs = (this.#begunMs ?? clock.monoMs()) + settings.transactionTimeoutMs - clock.monoMs();
     if (leftMs > 0) return leftMs;
     throw new TooMuch(
       "Kafka: a transaction takes longer than KAFKA_TRANSACTION_TIMEOUT_MS: less is sent at a time",
+      { cause },
     );
   }
 

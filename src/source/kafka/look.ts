@@ -33,17 +33,19 @@ export async function look(at: Wire, settings: KafkaSettings, names: readonly st
 /**
  * Whether there is another picture by now. What no broker in particular is asked goes over the connection that was made first: if that
  * has ended while those to others go on, and a new one can be made, the answer is yes as well, for then all are made anew.
+ * @param signal it has ended because we closed it
  */
 export async function isAnother(
   picture: string,
   at: Wire,
+  signal: AbortSignal,
   asked: (ask: (at: Wire) => Promise<Look>) => Promise<Look>,
   lookBy: (at: Wire) => Promise<Look>,
 ): Promise<boolean> {
   try {
     return (await lookBy(at)).picture !== picture;
   } catch (error) {
-    if (error instanceof KafkaError) throw error;
+    if (error instanceof KafkaError || signal.aborted) throw error;
     await asked(lookBy);
     return true;
   }

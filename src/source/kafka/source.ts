@@ -224,7 +224,7 @@ export function openKafkaSource({ settings, gatewayId, clock, log, marks }: Opti
 
   async function lookAgain(at: Wire, now: AbortController, before: string): Promise<void> {
     try {
-      if (await isAnother(before, at, asked, (by) => look(by, settings, names))) now.abort();
+      if (await isAnother(before, at, now.signal, asked, (by) => look(by, settings, names))) now.abort();
     } catch (error) {
       log.debug({ error: explain(error) }, "Kafka's partitions cannot be looked at now");
     }
