@@ -175,13 +175,13 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
   test("to a password that SCRAM takes for another one written alike, as psql does", async () => {
     const scram = await startPostgres();
     const admin = postgres(scram.url, { max: 1, fetch_types: false });
-    await admin.unsafe("create role scram login password 'x²µ´'");
+    await admin.unsafe("create role scram login password 'x²µ´'; create role emoji login password '²🈚'");
     const hba = join(scram.socketDirectory, "data/pg_hba.conf");
-    writeFileSync(hba, `host all scram all scram-sha-256\n${readFileSync(hba, "utf8")}`);
+    writeFileSync(hba, `host all scram,emoji all scram-sha-256\n${readFileSync(hba, "utf8")}`);
     await admin.unsafe("select pg_reload_conf()");
     await admin.end();
-    const ask = async (password: string) => {
-      const url = scram.url.replace("postgres@", `scram:${encodeURIComponent(password)}@`);
+    const ask = async (password: string, role = "scram") => {
+      const url = scram.url.replace("postgres@", `${role}:${encodeURIComponent(password)}@`);
       const db = openPostgres({ url, poolMax: 2, timeoutMs: 20_000 });
       const answer = await db.query("asking", (sql) => sql`select 1`).then(() => "in", explain);
       await db.close();
@@ -190,6 +190,8 @@ describe.skipIf(unavailable !== "")(`a real server answers ${unavailable}`, () =
     await until(async () => (await ask("")) !== "in");
     expect(await ask("x²µ´")).toBe("in");
     expect(await ask("x2µ")).toContain("password authentication failed");
+    // One with a character that SCRAM does not know is taken as it is.
+    expect(await ask("²🈚", "emoji")).toBe("in");
     await scram.stop();
   });
 
