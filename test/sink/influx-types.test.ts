@@ -1,6 +1,6 @@
 /** The column types that the InfluxDB sink has learned, and the file of them. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log/log.ts";
@@ -20,8 +20,10 @@ test("columns beyond the bound, as of a device that names its metrics by a time,
     for (let n = 0; n < columnsMax; n += 1) store(`at-${n}`);
     clock.advance(60_000);
     expect(clock.pending()).toBe(0);
+    rmSync(path);
     store("another");
     expect(clock.pending()).toBe(0);
+    expect(existsSync(path)).toBe(false);
     types.confirm("db", "telemetry", [["at-0", "integer"]]);
     expect(clock.pending()).toBe(1);
     types.close();
