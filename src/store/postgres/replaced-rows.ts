@@ -56,7 +56,7 @@ export async function claim(tx: Transaction, claims: readonly Replaced[]): Promi
   const replaced = replacedRows(claims);
   const statements = [
     `delete from quarantine_events as q using ${replaced} where ${isOf("r")} returning q.id`,
-    // What is deferred would be told at the COMMIT, where nothing tells that it is about these rows.
+    // What is deferred would be told at the COMMIT, where nothing tells that it is about these rows. It holds for the rest of the batch, too.
     "set constraints all immediate",
     `select q.id from quarantine_events as q, ${replaced} where ${isOf("r")}`,
   ];
