@@ -27,7 +27,7 @@ export const run = command({
     const systemd = systemdOf({ env: context.env, clock: systemClock, log });
     systemd.notify(`EXTEND_TIMEOUT_USEC=${startUsMax(config.general.dataDir)}`);
     const gateway = await started({ config, log, reload: () => loaded(context), ends: context.signal });
-    if (gateway === undefined) return context.signal.aborted ? 0 : 1;
+    if (typeof gateway === "number") return gateway;
     const reload = () => gateway.reload(loadedAgain(context));
     hangup = () =>
       void systemd
@@ -84,25 +84,22 @@ function loadedAgain(context: Context): Loaded {
   }
 }
 
-/** Returns undefined if the gateway cannot start; the log says why. */
-async function started(options: GatewayOptions): Promise<Gateway | undefined> {
+/** If a part cannot start, closes what was opened before, and returns the exit code; the log says why. */
+async function started(options: GatewayOptions): Promise<Gateway | 0 | 1> {
+  const { log, ends } = options;
+  let gateway: Gateway | undefined;
   try {
-    return await starting(await createGateway(options));
-  } catch (error) {
-    if (options.ends?.aborted === true) options.log.info("stopped before it had started");
-    else options.log.fatal({ error: explain(error) }, "cannot start");
-    return undefined;
-  }
-}
-
-/** Starts the gateway; if a part cannot start, closes what was opened before. */
-async function starting(gateway: Gateway): Promise<Gateway> {
-  try {
+    gateway = await createGateway(options);
     await gateway.start();
     return gateway;
   } catch (error) {
-    await gateway.stop().catch(() => {});
-    throw error;
+    // Told at once, for closing takes its time, in which a signal may come: that is not why the start has ended.
+    const isStopped = ends?.aborted === true;
+    if (!isStopped) log.fatal({ error: explain(error) }, "cannot start");
+    await gateway?.stop().catch(() => {});
+    if (!isStopped) return 1;
+    log.info("stopped before it had started");
+    return 0;
   }
 }
 

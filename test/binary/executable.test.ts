@@ -91,6 +91,17 @@ function logLines(stream: ReadableStream<Uint8Array>) {
   };
 }
 
+/** A server that takes connections and never answers; `met` resolves at the first one. */
+function startSilent() {
+  const { promise: met, resolve } = Promise.withResolvers<void>();
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { open: () => resolve(), data() {} },
+  });
+  return { address: `127.0.0.1:${listener.port}`, met, stop: () => listener.stop(true) };
+}
+
 /** Every file below the data directory, with its contents. */
 function fingerprint(): Record<string, string> {
   const files = readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -200,13 +211,15 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
     expect(existsSync(join(cwd, "preloaded"))).toBe(false);
   });
 
-  test("SIGTERM ends a start that waits for a database which never answers", async () => {
-    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  test.each([
+    ["a database", (at: string) => ({ DATABASE_URL: `postgres://me@${at}/db`, PG_TIMEOUT_MS: "600000" })],
+    ["a broker", (at: string) => ({ MQTT_URL: `mqtt://${at}` })],
+  ])("SIGTERM ends a start that waits for %s which never answers", async (_, settings) => {
+    const silent = startSilent();
     try {
-      env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
+      env = { ...env, ...settings(silent.address) };
       const child = spawn("run");
-      // The signal is listened to before that.
-      while (!existsSync(join(data, "gateway-id"))) await Bun.sleep(5);
+      await Promise.race([silent.met, child.exited]);
       child.kill("SIGTERM");
       const { code, out } = await endOf(child);
       expect({ code, last: out.trimEnd().split("\n").at(-1) }).toEqual({
@@ -215,17 +228,17 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
       });
       expect(readFileSync(join(data, "spool.state"), "utf8")).toBe("closed\n");
     } finally {
-      silent.stop(true);
+      silent.stop();
     }
   });
 
   test("a second signal ends at once what the first could not end", async () => {
-    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const silent = startSilent();
     try {
       // A PostgreSQL that takes connections and never answers keeps the gateway from stopping for 5 s.
-      env = { ...env, DATABASE_URL: `postgres://me@127.0.0.1:${silent.port}/db`, PG_TIMEOUT_MS: "600000" };
+      env = { ...env, DATABASE_URL: `postgres://me@${silent.address}/db`, PG_TIMEOUT_MS: "600000" };
       const child = spawn("run");
-      while (!existsSync(data)) await Bun.sleep(5);
+      await Promise.race([silent.met, child.exited]);
       // Two signals at once may count as one, so they are repeated until it ends.
       while (child.exitCode === null) {
         child.kill("SIGTERM");
@@ -233,7 +246,7 @@ describe.skipIf(missing)("the executable (skipped where dist/sluice is missing: 
       }
       expect(child.exitCode).toBe(143);
     } finally {
-      silent.stop(true);
+      silent.stop();
     }
   });
 

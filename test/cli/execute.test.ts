@@ -311,13 +311,18 @@ describe("migrate and check, without servers", () => {
     );
   });
 
-  test("run logs why it cannot start", async () => {
+  test("run logs why it cannot start, also if it is told to stop while it closes what it had opened", async () => {
     const file = join(directory, "file");
     writeFileSync(file, "");
     env = { ...env, DATA_DIR: join(file, "data") };
     const logged: string[] = [];
-    log = pino({ messageKey: "message" }, { write: (line: string) => void logged.push(line) });
-    const { code, out, err } = await sluice("run");
+    const stop = new AbortController();
+    const write = (line: string) => {
+      logged.push(line);
+      stop.abort();
+    };
+    const createLog = () => pino({ messageKey: "message" }, { write });
+    const { code, out, err } = await runCommand(["run"], { env, createLog, signal: stop.signal });
     expect({ code, out, err }).toEqual({ code: 1, out: "", err: "" });
     expect(logged.map((line) => JSON.parse(line) as unknown)).toEqual([
       expect.objectContaining({ message: "cannot start", error: expect.stringContaining("DATA_DIR=") }),
