@@ -13,11 +13,7 @@ import { counted } from "../core/text/readable.ts";
 
 /** One part: a row of `/readyz`. */
 export const partSchema = z.object({
-  part: z
-    .string()
-    .describe(
-      "Its kind and name: source, clock, intake, spool (only while a part of it cannot be read), registry, sink, dead letters.",
-    ),
+  part: z.string().describe("Its kind and name: source, clock, intake, spool, registry, sink, dead letters."),
   ok: z.boolean().describe("Whether it can do its work now."),
   // One sentence without secrets.
   detail: z.string().describe("Its words."),
@@ -67,7 +63,7 @@ export function readinessOf(parts: ReadyParts): PartReadiness[] {
     }),
     { part: "clock", ok: doubt === null, detail: doubt ?? "the host's is believed" },
     { part: "intake", ok: held === null, detail: held ?? takes(parts) },
-    ...(unreadable === null ? [] : [{ part: "spool", ok: false, detail: unreadable }]),
+    { part: "spool", ok: unreadable === null, detail: unreadable ?? "can be read" },
     {
       part: "registry",
       ok: registry.available,

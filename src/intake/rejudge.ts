@@ -109,7 +109,9 @@ export class Rejudge {
     this.#hold();
   }
 
-  /** Why the spool cannot be read where messages may wait to be judged: they wait until it can, and so do those behind them. null: it can. */
+  /**
+   * Why the spool cannot be read where messages may wait to be judged; null: it can. Until then they wait, and so do those behind them.
+   */
   get unreadable(): string | null {
     return this.#unreadable;
   }

@@ -22,6 +22,12 @@ test("a gateway whose disk has no room is not ready, also before the first messa
   expect(gateway.view.ready()).toContainEqual({ part: "intake", ok: true, detail: "takes messages" });
 });
 
+test("a part in order is listed too: what is not listed keeps the beginning of its last trouble", async () => {
+  const { gateway } = await startInProcess();
+  const kinds = gateway.view.ready().map(({ part }) => part.split(" ")[0]);
+  expect(new Set(kinds)).toEqual(new Set(["source", "clock", "intake", "spool", "registry", "sink", "dead"]));
+});
+
 const failed = mkdtempSync(join(tmpdir(), "sluice-failed-disk-"));
 const mount = (...words: string[]) => Bun.spawnSync(["mount", ...words]).success;
 const mountable = mount("-t", "tmpfs", "tmpfs", failed);

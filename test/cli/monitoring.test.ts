@@ -32,11 +32,8 @@ const cases: Readonly<Record<string, Case>> = {
   SluiceKafkaLost: lossOf('sluice_source_lost_total{source="kafka"}'),
   SluiceSinkTrouble: is('sluice_sink_trouble{sink="influx"}', 1),
   SluiceSinkAlarm: is('sluice_sink_alarms{sink="postgres"}', 1),
-  SluiceIntakeHeld: {
-    series: ['sluice_ready{part="intake"}', 'sluice_ready{part="registry"}'],
-    fires: [["0x120", "1x120"]],
-    rests: [["1x120", "0x120"]],
-  },
+  SluiceIntakeHeld: isUnready("intake"),
+  SluiceSpoolUnreadable: isUnready("spool"),
   SluiceSpoolFilling: {
     series: ["sluice_spool_bytes", "sluice_spool_max_bytes"],
     fires: [["81x120", "100x120"]],
@@ -96,6 +93,14 @@ const cases: Readonly<Record<string, Case>> = {
 /** Fires at this of 0 and 1, and not at the other. */
 function is(series: string, value: 0 | 1): Case {
   return { series: [series], fires: [[`${value}x120`]], rests: [[`${1 - value}x120`]] };
+}
+
+function isUnready(part: string): Case {
+  return {
+    series: [`sluice_ready{part="${part}"}`, 'sluice_ready{part="registry"}'],
+    fires: [["0x120", "1x120"]],
+    rests: [["1x120", "0x120"]],
+  };
 }
 
 /** Also if it was lost while the gateway was away for longer than the rule looks back. */

@@ -87,6 +87,15 @@ export const alerts: readonly Alert[] = [
       "`GET /readyz` says why: the spool is at SPOOL_MAX_BYTES, the disk is full, or the disk has errors. Free space, or bring back the sink that is away.",
   },
   {
+    name: "SluiceSpoolUnreadable",
+    expr: 'sluice_ready{part="spool"} == 0',
+    lasts: "1m",
+    severity: "critical",
+    summary: "The spool cannot be read where messages wait to be judged",
+    runbook:
+      "See to what `GET /readyz` quotes. Until then they wait, and so does what comes from devices that must be looked up.",
+  },
+  {
     name: "SluiceSpoolFilling",
     expr: `sluice_spool_bytes / sluice_spool_max_bytes > ${spoolShareMax}`,
     lasts: "5m",
