@@ -61,7 +61,7 @@ export function startWatchdog({ seconds, namedMs, clock, log, intake, sources }:
   /** Since when a source has had something to acknowledge while the intake held nothing of it. */
   let unsentSinceMs: number | undefined;
   let lookedMs = clock.monoMs();
-  /** When this process itself, which was paused or behind a disk that hung, went on: what waits gets a turn first. */
+  /** When this process last went on after a pause, or after a disk that hung: no wait counts from before. */
   let wentOnMs = Number.NEGATIVE_INFINITY;
   /** What was done gets as long again to help. */
   let nextReconnectMs = 0;
@@ -72,16 +72,12 @@ export function startWatchdog({ seconds, namedMs, clock, log, intake, sources }:
     const nowMs = clock.monoMs();
     if (nowMs - lookedMs > lookEveryMs + limitMs / 2) wentOnMs = nowMs;
     lookedMs = nowMs;
-    if (nowMs - wentOnMs < lookEveryMs) {
-      unsentSinceMs = undefined;
-      return;
-    }
     const oldest = intake.oldest();
     const isUnsent = oldest === undefined && unacknowledged() > 0;
     unsentSinceMs = isUnsent ? (unsentSinceMs ?? nowMs) : undefined;
-    const unsentMs = unsentSinceMs === undefined ? 0 : nowMs - unsentSinceMs;
+    const waitedMs = oldest?.waitedMs ?? nowMs - (unsentSinceMs ?? nowMs);
     const named = oldest === undefined ? 0 : namedMs[oldest.stage];
-    stalled = intake.held === null && ((oldest?.waitedMs ?? 0) > limitMs + named || unsentMs > limitMs);
+    stalled = intake.held === null && Math.min(waitedMs, nowMs - wentOnMs) > limitMs + named;
     if (!stalled || nowMs < nextReconnectMs) return;
     stalls++;
     nextReconnectMs = nowMs + limitMs;

@@ -86,7 +86,10 @@ describe("the stall watchdog", () => {
     state.since = clock.monoMs();
     clock.spend(300_000);
     clock.advance(1);
+    clock.advance(55_000);
     expect([done, watchdog.isProgressing()]).toEqual([[], true]);
+    clock.advance(7_000);
+    expect(done.splice(0)).toContain("give up look-ups");
     state.since = undefined;
     state.unacknowledged = 20;
     clock.advance(5_000);
