@@ -64,7 +64,14 @@ function rowEnd(entries: readonly Entry[], from: number): number {
   return end;
 }
 
-const isUnread = (cause: unknown) => cause instanceof SQLiteError && damageIn(cause) === undefined;
+/** What the disk does not read now it may read later, and a repair would give it up. */
+function whyUndecoded(cause: unknown): string {
+  const said = explain(cause);
+  if (!(cause instanceof SQLiteError) || damageIn(cause) !== undefined)
+    return `is damaged (${said}): stop the gateway and run \`sluice spool repair\``;
+  const isOfDisk = cause.code?.startsWith("SQLITE_IOERR") === true;
+  return `cannot be read (${said})${isOfDisk ? ": see dmesg for the fault of its disk" : ""}`;
+}
 
 export class Groups {
   readonly #insert;
@@ -142,13 +149,7 @@ export class Groups {
       this.#remember(last, entries);
       return entries;
     } catch (cause) {
-      // What the disk does not read now it may read later, and a repair would give it up.
-      const [is, remedy] = isUnread(cause)
-        ? ["cannot be read", "see dmesg for the fault of its disk"]
-        : ["is damaged", "stop the gateway and run `sluice spool repair`"];
-      throw new Error(`the spool's group ${first} to ${last} ${is} (${explain(cause)}): ${remedy}`, {
-        cause,
-      });
+      throw new Error(`the spool's group ${first} to ${last} ${whyUndecoded(cause)}`, { cause });
     }
   }
 

@@ -30,14 +30,22 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     const used = use(db);
     db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     noteState(dataDir, "open");
-    // Of a repair that was killed, which may have made it as large as the spool.
-    removeSqlite(`${path}.repairing`);
+    removeLeft(`${path}.repairing`);
     return used;
   } catch (error) {
     db?.close();
     const damage = damageIn(error);
     if (damage !== undefined) throw damaged(path, explain(damage), damage);
     throw error;
+  }
+}
+
+/** What a killed repair left, which may be as large as the spool. Nobody needs it, so no start fails because it stays. */
+function removeLeft(path: string): void {
+  try {
+    removeSqlite(path);
+  } catch {
+    // The next start tries again.
   }
 }
 

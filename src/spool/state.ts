@@ -11,8 +11,9 @@ import { keepLog } from "../core/file/sqlite.ts";
 import { explain } from "../core/log/log.ts";
 
 /**
- * open: written once the write-ahead log exists, which stays whatever ends the process: if it is gone, it was lost. closed: written just before the spool is closed in order, so that a
- * crash in between never makes a sound spool look damaged.
+ * open: written once the write-ahead log exists, which stays whatever ends the process: if it is gone, it was lost.
+ * closed: written just before the spool is closed in order, so that a crash in between never makes a sound spool look
+ * damaged.
  */
 export type SpoolState = "open" | "closed";
 

@@ -1,5 +1,5 @@
 /** Opening a spool: starts, the lock, the format, and files that are damaged. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import {
   closeSync,
   cpSync,
@@ -16,7 +16,9 @@ import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { explain } from "../../src/core/log/log.ts";
 import { balanceBooks, told } from "../../src/intake/books.ts";
+import { encodeAll, Groups } from "../../src/spool/groups.ts";
 import { openSpoolFile } from "../../src/spool/open.ts";
+import { prepareSpool } from "../../src/spool/schema.ts";
 import { compactSpool } from "../../src/spool/tools/compact.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
 import { repair as repairNow } from "../kit/repair-runner.ts";
@@ -165,7 +167,25 @@ describe("opening", () => {
     other.run("ALTER TABLE groups RENAME COLUMN body TO gone");
     other.close();
     expect(() => again.read(1)).toThrow(
-      /^the spool's group 1 to 10 cannot be read \(no such column: body\): see dmesg/,
+      /^the spool's group 1 to 10 cannot be read \(no such column: body\)$/,
+    );
+  });
+
+  test("of a group that the disk does not read it is said where the fault of the disk is told", () => {
+    const db = new Database(":memory:");
+    prepareSpool(db, ":memory:");
+    const query = db.query.bind(db);
+    const get = () => {
+      // Only SQLite can make one of its errors; they are known by their name.
+      throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_READ" });
+    };
+    spyOn(db, "query").mockImplementation(
+      (sql) => (sql.startsWith("SELECT codec") ? { get } : query(sql)) as never,
+    );
+    const groups = new Groups(db, 0);
+    for (const group of encodeAll([anEntry({})])) groups.insert(group, 1);
+    expect(() => groups.read(1)).toThrow(
+      "the spool's group 1 to 1 cannot be read (disk I/O error): see dmesg for the fault of its disk",
     );
   });
 
@@ -173,8 +193,11 @@ describe("opening", () => {
     const dataDir = kit.dir();
     const left = join(dataDir, "spool.db.repairing");
     writeFileSync(left, "a part");
-    kit.spool({ dataDir });
+    kit.close(kit.spool({ dataDir }));
     expect(existsSync(left)).toBe(false);
+    // It cannot be removed as a file is.
+    mkdirSync(left);
+    kit.spool({ dataDir });
   });
 });
 

@@ -34,7 +34,7 @@ export function readTls(names: Partial<TlsNames>, { ca, cert, key }: TlsPaths): 
   if (!belong(texts.cert, texts.key))
     throw new Error(`${names.key}: ${key} is not the key of the certificate in ${cert} (${names.cert})`);
   try {
-    createSecureContext(texts);
+    createSecureContext({ cert: texts.cert, key: texts.key });
   } catch (cause) {
     throw new Error(`${names.cert}: TLS knows no key of the kind that the certificate in ${cert} has`, {
       cause,
