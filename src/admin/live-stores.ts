@@ -113,15 +113,14 @@ async function named<T>(work: Promise<T>, otherwise: "unread" | "unsure"): Promi
     await setImmediate();
     return answer;
   } catch (cause) {
-    const what = isRefusal(cause)
-      ? "refused"
-      : isDiskFull(cause)
-        ? "full"
-        : isAnswer(cause)
-          ? "answered"
-          : otherwise;
-    throw new RegistryError(what, cause, otherwise === "unsure");
+    throw new RegistryError(saidBy(cause) ?? otherwise, cause, otherwise === "unsure");
   }
+}
+
+function saidBy(cause: unknown): "refused" | "full" | "answered" | undefined {
+  if (isRefusal(cause)) return "refused";
+  if (isDiskFull(cause)) return "full";
+  return isAnswer(cause) ? "answered" : undefined;
 }
 
 /** By the code of SQL (SQLSTATE) among the causes: classes 22 and 23 are about the value. */
