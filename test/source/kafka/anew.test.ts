@@ -51,6 +51,23 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     return source;
   }
 
+  /** A source that has read fifty messages of a new topic. */
+  async function readFifty(partitions: number, isMember: boolean) {
+    const { bootstrap } = await sharedKafka();
+    const topic = await newTopic(bootstrap, { partitions });
+    await put(bootstrap, topic, 1, 50);
+    const intake = fakeIntake(() => source);
+    const source = open({
+      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
+      KAFKA_SOURCE_TOPIC: topic,
+      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
+      ...(isMember && { KAFKA_CONSUMER_GROUP_ID: `group-${topic}` }),
+    });
+    await source.start(intake);
+    await until("all", () => intake.messages.length === 50);
+    return { bootstrap, topic, intake, source };
+  }
+
   test.each([
     ["the gateway runs", "runs", false],
     ["the gateway is off", "is off", false],
@@ -95,18 +112,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
   );
 
   test("reads a topic that was created anew while nothing was fetched from its beginning, and nothing of it twice", async () => {
-    const { bootstrap } = await sharedKafka();
-    const topic = await newTopic(bootstrap, { partitions: 1 });
-    const env = {
-      KAFKA_BOOTSTRAP_SERVERS: bootstrap,
-      KAFKA_SOURCE_TOPIC: topic,
-      KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
-    };
-    await put(bootstrap, topic, 1, 50);
-    const intake = fakeIntake(() => source);
-    const source = open(env);
-    await source.start(intake);
-    await until("all", () => intake.messages.length === 50);
+    const { bootstrap, topic, intake, source } = await readFifty(1, false);
     intake.held = "the disk is full";
     await Bun.sleep(1_000);
     await deleteTopic(bootstrap, topic);
@@ -126,19 +132,7 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
   ])(
     "reads a topic that was created anew from its beginning in a group, too, with %s partitions",
     async (_, before) => {
-      const { bootstrap } = await sharedKafka();
-      const topic = await newTopic(bootstrap, { partitions: before });
-      const env = {
-        KAFKA_BOOTSTRAP_SERVERS: bootstrap,
-        KAFKA_SOURCE_TOPIC: topic,
-        KAFKA_CONSUMER_GROUP_ID: `group-${topic}`,
-        KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1",
-      };
-      await put(bootstrap, topic, 1, 50);
-      const intake = fakeIntake(() => source);
-      const source = open(env);
-      await source.start(intake);
-      await until("all", () => intake.messages.length === 50);
+      const { bootstrap, topic, intake } = await readFifty(before, true);
       await deleteTopic(bootstrap, topic);
       await newTopic(bootstrap, { partitions: 1 }, topic);
       await put(bootstrap, topic, 51, 70);
