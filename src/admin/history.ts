@@ -41,7 +41,8 @@ const samplesMax = 24 * 60;
 export function keepHistory(options: { path: string; clock: Clock; read: () => Measurements }): History {
   const { path, clock, read } = options;
   let samples = kept(path);
-  let lines = samples.length;
+  /** In the file. What earlier runs left there nobody has counted, and a crash may have cut its last line: it is written anew first. */
+  let lines = Number.POSITIVE_INFINITY;
   let writing = Promise.resolve();
   /** What was counted before the start is no rate. */
   let last: Measurements | undefined;
@@ -54,9 +55,10 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
     const now = read();
     const sample = sampleOf(last ?? now, now, new Date(clock.wallMs()).toISOString());
     last = now;
-    samples = [...samples, sample].slice(-samplesMax);
+    const all = [...samples, sample].slice(-samplesMax);
+    samples = all;
     // One after the other, or two that are under way together would change places.
-    writing = writing.then(() => write(sample)).catch(() => {});
+    writing = writing.then(() => write(sample, all)).catch(() => {});
   });
 
   function stop(): void {
@@ -64,10 +66,11 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
     timer.cancel();
   }
 
-  async function write(sample: Sample): Promise<void> {
+  /** @param all the samples up to this one: more may have come since */
+  async function write(sample: Sample, all: readonly Sample[]): Promise<void> {
     if (++lines <= 2 * samplesMax) return appendFile(path, lineOf(sample));
-    lines = samples.length;
-    await writeFile(`${path}.new`, samples.map(lineOf).join(""));
+    lines = all.length;
+    await writeFile(`${path}.new`, all.map(lineOf).join(""));
     await rename(`${path}.new`, path);
   }
 

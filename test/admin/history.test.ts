@@ -1,9 +1,9 @@
 /** The samples for the curves: one per minute for a day, across restarts and a file cut off in the middle. */
 import { afterEach, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { keepHistory } from "../../src/admin/history.ts";
+import { type History, keepHistory } from "../../src/admin/history.ts";
 import type { Measurements } from "../../src/admin/measurements.ts";
 import { Histogram } from "../../src/core/histogram.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -24,6 +24,8 @@ function read(): Measurements {
   return { ...measured, stats: { ...measured.stats, ingest }, intakeLatency: latency.stats() };
 }
 
+const written = (history: History) =>
+  until(() => readFileSync(path, "utf8").endsWith(`${JSON.stringify(history.samples().at(-1))}\n`));
 const linesOnDisk = () => readFileSync(path, "utf8").split("\n").length - 1;
 
 test("a sample holds only what came in its minute, and a restart continues after what was kept", async () => {
@@ -48,7 +50,12 @@ test("a sample holds only what came in its minute, and a restart continues after
   appendFileSync(path, '{"at":"2026-');
   const again = keepHistory({ path, clock, read });
   expect(again.samples()).toEqual(history.samples());
+  clock.advance(60_000);
+  await written(again);
   again.stop();
+  const third = keepHistory({ path, clock, read });
+  expect(third.samples()).toEqual(again.samples());
+  third.stop();
 });
 
 test("a day is kept, and the file does not grow beyond two", async () => {
@@ -56,6 +63,21 @@ test("a day is kept, and the file does not grow beyond two", async () => {
   const history = keepHistory({ path, clock, read });
   for (let minute = 0; minute < 3_000; minute++) await clock.pass(60_000);
   expect(history.samples()).toHaveLength(1_440);
-  await until(() => linesOnDisk() <= 2_880);
+  await written(history);
+  expect(linesOnDisk()).toBeLessThanOrEqual(2_880);
   history.stop();
+});
+
+test("what earlier runs left there goes but for the last day, however often it is restarted", async () => {
+  const clock = simulatedClock();
+  const first = keepHistory({ path, clock, read });
+  clock.advance(60_000);
+  await written(first);
+  first.stop();
+  writeFileSync(path, readFileSync(path, "utf8").repeat(5_000));
+  const history = keepHistory({ path, clock, read });
+  clock.advance(60_000);
+  await written(history);
+  history.stop();
+  expect(linesOnDisk()).toBe(1_440);
 });
