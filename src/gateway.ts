@@ -112,6 +112,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
     auth: cache,
     requireToken: config.judge.requireToken,
     backlogBytesMax: config.spool.bytesMax * backlogShareMax,
+    devicesMax: config.cache.sizeMax,
     clock,
     routeOf,
   });
@@ -119,7 +120,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   /** Once it runs. */
   let watches: Watches | undefined;
   const rejects = new RecentRejects(throttledWarn(log, clock));
-  const activity = new DeviceActivity();
+  const activity = new DeviceActivity(config.cache.sizeMax);
   const books = new Books(spool.sidecar.books());
   const known = new KnownMessages({
     window: new RedeliveryWindow(config.spool.redeliveryWindow, spool.sidecar.packets()),

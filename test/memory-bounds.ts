@@ -62,8 +62,8 @@ export const itemBytes = {
   place: 16,
 };
 
-/** The limits of a device's sustained rate, of unproven messages and of kept payloads, in two generations each. */
-const bucketMaps = 3 * 2;
+/** The limits of unproven messages and of kept payloads, in two generations each. */
+const otherBucketMaps = 2 * 2;
 /** Copies of a batch, as text and as the bytes of a request; its entries count as read-ahead. */
 const batchCopies = 2;
 
@@ -78,6 +78,8 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
   const drains = 1 + sinks.length;
   const hasInflux = sinks.some(({ name }) => name === "influx");
   const memory = memoryShares(config.memory);
+  const { sizeMax } = config.cache;
+  const buckets = 2 * Math.max(bucketsMax, sizeMax) + otherBucketMaps * bucketsMax;
   return [
     { part: "the program, with what it compiles", bytes: programBytes },
     ...askedSources(config).flatMap((kind) => kind.memory?.(valuesOf(config, kind)) ?? []),
@@ -87,11 +89,11 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       bytes: parkedMax * itemBytes.parkedMessage + (intakeMessagesMax - parkedMax) * itemBytes.message,
     },
     { part: "payloads that waited on the disk to be judged", bytes: rejudgedCopies * rejudgedBytesMax },
-    { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: config.cache.sizeMax * itemBytes.cachedDevice },
-    { part: "rate limits of devices", bytes: bucketMaps * bucketsMax * itemBytes.bucket },
+    { part: "auth cache (AUTH_CACHE_MAX_SIZE)", bytes: sizeMax * itemBytes.cachedDevice },
+    { part: "rate limits of devices", bytes: buckets * itemBytes.bucket },
     {
       part: "topics of devices: their addresses, keys and columns",
-      bytes: Math.max(topicsMax, config.cache.sizeMax) * itemBytes.topic,
+      bytes: Math.max(topicsMax, sizeMax) * itemBytes.topic,
     },
     { part: "forms of payloads", bytes: formsMax * itemBytes.form },
     {
@@ -117,7 +119,10 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
         ]
       : []),
     { part: "live streams of readers that are slow", bytes: streamsBytesMax },
-    { part: "when devices were heard", bytes: 2 * activeDevicesMax * itemBytes.heardDevice },
+    {
+      part: "when devices were heard",
+      bytes: 2 * Math.max(activeDevicesMax, sizeMax) * itemBytes.heardDevice,
+    },
     { part: "recent rejects", bytes: reasons.length * devicesMax * itemBytes.rejectRow },
     { part: "replays under way", bytes: underWayMax * itemBytes.requeued },
     { part: "lines of the log that nobody took yet", bytes: logBytesMax },

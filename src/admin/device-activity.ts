@@ -3,7 +3,7 @@
  * a message costs no look-up if its device is at hand.
  *
  * Only events count: a device that may not speak has no row, so strangers cannot fill the table. The table is bounded in two generations.
- * Up to `activeDevicesMax` devices it keeps all; of a larger fleet it forgets those that were silent longest, which then rank among the
+ * As many devices as may be cached it keeps all; of a larger fleet it forgets those that were silent longest, which then rank among the
  * silent. Rejected alternatives: one map with the last heard moved to its end, because that costs a removal per message; the look-up of
  * latest values, because it knows no counts and only a page of devices at a time.
  */
@@ -11,7 +11,7 @@ import type { Found } from "../core/address.ts";
 import { deviceKey, type DeviceId } from "../core/device.ts";
 import type { Entry, Event } from "../core/entry.ts";
 
-/** Devices per generation. */
+/** Devices per generation; more, if the auth cache may have more. */
 export const activeDevicesMax = 131_072;
 const minuteMs = 60_000;
 
@@ -34,6 +34,12 @@ export interface Activity {
 export class DeviceActivity {
   #young = new Map<string, Row>();
   #old = new Map<string, Row>();
+  readonly #youngMax: number;
+
+  /** @param devices so many may be cached */
+  constructor(devices = 0) {
+    this.#youngMax = Math.max(activeDevicesMax, devices);
+  }
 
   note(entries: readonly Entry[]): void {
     for (const entry of entries) {
@@ -62,7 +68,7 @@ export class DeviceActivity {
   }
 
   #enter(key: string): Row {
-    if (this.#young.size >= activeDevicesMax) this.#turn();
+    if (this.#young.size >= this.#youngMax) this.#turn();
     const row = this.#old.get(key) ?? newRow();
     row.home = this.#young;
     this.#young.set(key, row);

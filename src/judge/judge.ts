@@ -55,6 +55,8 @@ export interface JudgeOptions {
   readonly requireToken: boolean;
   /** How many bytes of the spool the backlog of one device may take at once. */
   readonly backlogBytesMax: number;
+  /** So many devices may be cached. Absent: no more than a limiter has room for anyway. */
+  readonly devicesMax?: number;
   readonly clock: Clock;
   /** Absent: there are no mappings. */
   readonly routeOf?: Router | undefined;
@@ -67,8 +69,8 @@ const parkedMaxMs = 60_000;
 export function createJudge(options: JudgeOptions & { routeOf?: undefined }): Judge<Entry | Pending>;
 export function createJudge(options: JudgeOptions): Judge;
 export function createJudge(options: JudgeOptions): Judge {
-  const { policy, auth, requireToken, backlogBytesMax, clock, routeOf } = options;
-  const proven = createLimiter();
+  const { policy, auth, requireToken, backlogBytesMax, devicesMax, clock, routeOf } = options;
+  const proven = createLimiter(devicesMax);
   /**
    * Limits messages that wait for the registry, so that nobody can spend the allowance of a device by using its name.
    */

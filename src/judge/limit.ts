@@ -19,7 +19,7 @@
  *
  * The algorithm is GCRA (ITU-T I.371, Annex A): a bucket is stored as the moment at which it will be full again. A
  * full bucket then equals no bucket at all, which bounds the memory: two generations of the map are kept, each for as
- * long as a bucket takes to fill or for as many buckets as `bucketsMax`. When the older generation is forgotten,
+ * long as a bucket takes to fill or for as many buckets as the fleet has devices. When the older generation is forgotten,
  * buckets that owe much are kept: forgetting gives credit, so credit must not be free, and a bucket can owe only as
  * many messages as were let through. Rejected alternative: a sweep over all buckets, because that is a pause that
  * grows with the fleet. A restart forgets all buckets: every device then has its credit again.
@@ -98,7 +98,8 @@ export function rateOf(
 }
 
 /**
- * Buckets per generation. At this bound the generation ends early, and a bucket may be forgotten before it is full.
+ * Buckets per generation; more, if the fleet may have more devices. At this bound the generation ends early, and a bucket may be
+ * forgotten before it is full.
  */
 export const bucketsMax = 131_072;
 /** A bucket that owes more than this fraction of its depth outlives a generation that ended early. */
@@ -122,19 +123,30 @@ export interface Limiter {
   size(): number;
 }
 
-export function createLimiter(): Limiter {
+/** @param devices so many may speak in turn without one that loses its bucket */
+export function createLimiter(devices = 0): Limiter {
+  const youngMax = Math.max(bucketsMax, devices);
   let young = new Map<string, Bucket>();
   let old = new Map<string, Bucket>();
   let latestMs = Number.NEGATIVE_INFINITY;
   let turnedMs = 0;
 
-  function bucketOf(of: Limited, atMs: number): Bucket {
+  function bucketOf(of: Limited, atMs: number, rate: Rate): Bucket {
     if (of.bucket?.home === young) return of.bucket as Bucket;
-    const { key } = of;
-    const present = young.get(key);
-    const bucket = present ?? old.get(key) ?? { home: young, messagesFullMs: atMs, bytesFullMs: atMs };
-    if (present === undefined) enter(key, bucket);
+    const bucket = find(of.key, atMs, rate);
     of.bucket = bucket;
+    return bucket;
+  }
+
+  function find(key: string, atMs: number, rate: Rate): Bucket {
+    const present = young.get(key);
+    if (present !== undefined) return present;
+    if (young.size >= youngMax) {
+      turn(rate);
+      return find(key, atMs, rate);
+    }
+    const bucket = old.get(key) ?? { home: young, messagesFullMs: atMs, bytesFullMs: atMs };
+    enter(key, bucket);
     return bucket;
   }
 
@@ -147,7 +159,7 @@ export function createLimiter(): Limiter {
     const forgotten = old;
     [old, young, turnedMs] = [young, new Map(), latestMs];
     for (const [key, bucket] of forgotten) {
-      if (young.size >= bucketsMax / 2) break;
+      if (young.size >= youngMax / 2) break;
       const owes =
         bucket.messagesFullMs - latestMs > rate.messagesMs * owesMuch ||
         bucket.bytesFullMs - latestMs > rate.bytesMs * owesMuch;
@@ -161,8 +173,8 @@ export function createLimiter(): Limiter {
     take(of, atMs, bytes, rate) {
       latestMs = Math.max(latestMs, atMs);
       const fillMs = Math.max(rate.messagesMs, rate.bytesMs);
-      if (latestMs - turnedMs > fillMs || young.size >= bucketsMax) turn(rate);
-      const bucket = bucketOf(of, atMs);
+      if (latestMs - turnedMs > fillMs) turn(rate);
+      const bucket = bucketOf(of, atMs, rate);
       const messagesFullMs = Math.max(bucket.messagesFullMs, atMs) + rate.messageMs;
       const bytesFullMs = Math.max(bucket.bytesFullMs, atMs) + bytes * rate.byteMs;
       // By the latest and not by its own time, since one that waited may be judged behind a later one of the same device.

@@ -74,6 +74,14 @@ describe("a device's activity", () => {
   });
 });
 
+test("of a fleet beyond the bound all are kept, if so many devices may be cached", () => {
+  const devices = 2 * activeDevicesMax + 1;
+  const activity = new DeviceActivity(devices);
+  const device = (i: number) => ({ tenantId: "acme", deviceId: `d${i}` });
+  activity.note(Array.from({ length: devices }, (_, i) => event(1, { receivedMs: startMs, ...device(i) })));
+  expect(activity.of(device(0), startMs)).toMatchObject({ messages: 1 });
+});
+
 describe("the list", () => {
   const activity = new DeviceActivity();
   const registry = localRegistry({ path: ":memory:" });

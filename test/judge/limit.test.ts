@@ -161,6 +161,19 @@ describe("memory", () => {
     expect(limiter.size()).toBeLessThanOrEqual(2);
   });
 
+  test("in a fleet beyond that bound each keeps its bucket, if so many devices may be cached", () => {
+    const devices = 2 * bucketsMax + 1;
+    const limiter = createLimiter(devices);
+    const limited = rate(5, 20, 604_800);
+    const fleet = Array.from({ length: devices }, (_, at) => of(`d${at}`));
+    const speak = () => fleet.every((one) => limiter.take(one, 0, 1, limited));
+    expect(speak()).toBe(true);
+    const buckets = new Set(fleet.map(({ bucket }) => bucket));
+    expect(speak()).toBe(true);
+    expect(buckets.size).toBe(devices);
+    expect(fleet.every(({ bucket }) => buckets.has(bucket))).toBe(true);
+  });
+
   test("of a flood of names that all owe much half a generation is taken along", () => {
     const limiter = createLimiter();
     const limited = rate(1, 20);
