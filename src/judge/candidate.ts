@@ -150,7 +150,8 @@ export function fromReject(entry: Reject): Candidate {
   const retained = reason === "RETAINED_WITHOUT_TIME";
   const address = namedBy(entry) ?? undefined;
   const from = { address, speaker: address?.deviceId ? address : undefined };
-  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(unwrapRaw(payload)), retained });
+  const { text, ...more } = unwrapRaw(payload);
+  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(text), ...more, retained });
 }
 
 /** Who spoke, of a topic that is not in our form: the source or a mapping named the device when the message came. null: nobody did. */
@@ -232,9 +233,14 @@ function cut(text: string, charsMax: number): string {
 function payloadOf(candidate: Candidate): string {
   if (candidate.raw !== null) return forReplay(redact(candidate.raw, candidate.token, mayNameSecret));
   if (candidate.text !== null) return redact(candidate.text, candidate.token, mayNameSecret);
-  if (candidate.isOversize)
-    return wrapRaw(readable(candidate.bytes.subarray(0, headBytes)), candidate.wholeBytes);
+  if (candidate.isOversize) return headOf(candidate);
   return wrapRaw(blankedIfJson(readable(candidate.bytes)));
+}
+
+/** With the full length only if there was more: what is marked so is too large for good. */
+function headOf({ bytes, wholeBytes }: Candidate): string {
+  const head = bytes.subarray(0, headBytes);
+  return wrapRaw(readable(head), head.length < wholeBytes ? wholeBytes : undefined);
 }
 
 /** Blanks secrets in a payload that is JSON but cannot be stored as JSON (U+0000, no object). */

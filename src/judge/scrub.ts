@@ -137,9 +137,10 @@ export function wrapRaw(text: string, bytes?: number): string {
   return JSON.stringify(bytes === undefined ? { _raw: shown } : { _raw: shown, _bytes: bytes });
 }
 
-/** The text in such an object; the payload itself if it is none. */
-export function unwrapRaw(payload: string): string {
-  if (!payload.startsWith('{"_raw":')) return payload;
-  const { _raw: raw, _bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;
-  return typeof raw === "string" && Object.keys(rest).length === 0 ? raw : payload;
+/** The text in such an object, and its full length if there was more of it; the payload itself if it is none. */
+export function unwrapRaw(payload: string): { readonly text: string; readonly wholeBytes?: number } {
+  if (!payload.startsWith('{"_raw":')) return { text: payload };
+  const { _raw: raw, _bytes: bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;
+  if (typeof raw !== "string" || Object.keys(rest).length > 0) return { text: payload };
+  return typeof bytes === "number" ? { text: raw, wholeBytes: bytes } : { text: raw };
 }

@@ -298,6 +298,24 @@ describe("a reject", () => {
     expect(again?.kind).toBe("event");
   });
 
+  test.each([
+    [
+      "of which only the beginning was kept stays too large, however much is allowed now",
+      9_000,
+      "PAYLOAD_TOO_LARGE",
+    ],
+    ["of which all was kept is accepted once that much is allowed", 900, null],
+  ])("%s", (_, chars, reason) => {
+    const text = '[[mapping]]\ntopic = "z/{device}"\nname = "v"\nproof = "broker"';
+    const strict = bench(text, { policy: { payloadBytesMax: 100 } });
+    const reject = rejectOf(strict.entry("z/d1", "x".repeat(chars)));
+    expect(reject.reason).toBe("PAYLOAD_TOO_LARGE");
+    const reread = bench(text, { policy: { payloadBytesMax: 10_000 } }).judge.reread(reject);
+    expect(reread.parts()).toMatchObject([{ payload: reject.payload }]);
+    const [again] = reread.judge(() => aDevice({ deviceId: "d1", siteId: "hall-7" }));
+    expect(again?.reason).toBe(reason);
+  });
+
   test("of a topic without a mapping is accepted once there is one", () => {
     const reject = rejectOf(bench(z2m).entry("tele/d1/SENSOR", { x: 1 }));
     expect(reject).toMatchObject({ reason: "BAD_TOPIC_FORMAT", tenantId: null });

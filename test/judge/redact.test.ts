@@ -240,9 +240,9 @@ describe("text that is not JSON", () => {
       fc.property(fc.string({ unit: "binary" }), (text) => {
         const kept = wrapRaw(text);
         expect(kept).not.toMatch(/[\r\n]|\\u0000|\\ud[89a-f]/);
-        expect(unwrapRaw(kept)).toBe((JSON.parse(kept) as { _raw: string })._raw);
+        expect(unwrapRaw(kept).text).toBe((JSON.parse(kept) as { _raw: string })._raw);
       }),
     );
-    expect(unwrapRaw('{"_raw":"x","site_id":"lab-1"}')).toBe('{"_raw":"x","site_id":"lab-1"}');
+    expect(unwrapRaw('{"_raw":"x","site_id":"lab-1"}').text).toBe('{"_raw":"x","site_id":"lab-1"}');
   });
 });

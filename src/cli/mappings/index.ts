@@ -73,7 +73,7 @@ async function quarantined(
   const row = await remoteQueue(context, asked, quarantineSpec).show(Number(id));
   if (row === undefined) throw new UsageError(`there is no row ${id} in the quarantine`);
   const text = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
-  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(unwrapRaw(text)) };
+  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(unwrapRaw(text).text) };
 }
 
 async function findIn(context: Context, ids: readonly DeviceId[]): Promise<readonly DeviceAuth[]> {

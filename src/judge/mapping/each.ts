@@ -84,13 +84,13 @@ export function partOf(
 ): unknown {
   const step = steps[at];
   if (step === undefined || paths.some((path) => path.length <= at)) return payload;
-  const below = (key: string | number) => {
-    const through = paths.filter((path) => path[at] === key);
-    return partOf((payload as Record<string | number, unknown>)[key], through, steps, at + 1);
-  };
-  const keys = new Set(paths.map((path) => path[at] ?? ""));
-  if (Array.isArray(payload)) return [...keys].map(below);
+  const through = Map.groupBy(paths, (path) => path[at] ?? "");
+  const kept = [...through].map(([key, some]) => {
+    const member = (payload as Record<string | number, unknown>)[key];
+    return [key, partOf(member, some, steps, at + 1)] as const;
+  });
+  if (Array.isArray(payload)) return kept.map(([, part]) => part);
   const others =
-    step.kind === "key" ? Object.entries(payload as object).filter(([key]) => !keys.has(key)) : [];
-  return Object.fromEntries([...others, ...[...keys].map((key) => [key, below(key)] as const)]);
+    step.kind === "key" ? Object.entries(payload as object).filter(([key]) => !through.has(key)) : [];
+  return Object.fromEntries([...others, ...kept]);
 }

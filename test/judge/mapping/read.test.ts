@@ -1,5 +1,6 @@
 /** What a mapping makes of a payload, and what it calls a misfit. */
 import { describe, expect, test } from "bun:test";
+import { partOf } from "../../../src/judge/mapping/each.ts";
 import { readMappingFile } from "../../../src/judge/mapping/file.ts";
 import { jsonOf } from "../../../src/judge/mapping/envelope.ts";
 import { router } from "../../../src/judge/mapping/routes.ts";
@@ -181,6 +182,21 @@ describe("several records", () => {
     ]);
     expect(outcomes[1]?.part).toEqual({ d1: [{ ts: 2, v: { x: 2 } }] });
     expect(outcomes[4]?.part).toEqual({ d4: 5 });
+  });
+
+  test("to take out a part of many members looks at each path a few times", () => {
+    const count = 1_000;
+    let looks = 0;
+    const counted: ProxyHandler<number[]> = {
+      get(path, name) {
+        looks += 1;
+        return Reflect.get(path, name) as unknown;
+      },
+    };
+    const paths = Array.from({ length: count }, (_, i) => new Proxy([i], counted));
+    const payload = Array.from({ length: count + 1 }, () => ({ x: 1 }));
+    expect(partOf(payload, paths, [{ kind: "any" }])).toEqual(payload.slice(1));
+    expect(looks).toBeLessThan(10 * count);
   });
 
   test("a part is read as its event was", () => {
