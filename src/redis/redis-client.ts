@@ -191,7 +191,8 @@ async function opened(endpoint: Endpoint, clock: Clock): Promise<Bun.RedisClient
   });
   try {
     await withDeadline(clock, connectWithinMs, "connecting", client.connect());
-    if (endpoint.socket !== undefined && endpoint.db !== 0)
+    // Bun would send what it is asked for first before it hears that there is no such database: into database 0.
+    if (endpoint.db !== 0)
       await withDeadline(clock, connectWithinMs, "SELECT", client.send("SELECT", [String(endpoint.db)]));
     return client;
   } catch (error) {
@@ -201,12 +202,12 @@ async function opened(endpoint: Endpoint, clock: Clock): Promise<Bun.RedisClient
   }
 }
 
-function urlOf({ host, port, socket, db, username, password, tls }: Endpoint): string {
+function urlOf({ host, port, socket, username, password, tls }: Endpoint): string {
   const login =
     password === undefined ? "" : `${encodeURIComponent(username ?? "")}:${encodeURIComponent(password)}@`;
   // Bun takes no user and password without a host, and none is asked.
   if (socket !== undefined) return `redis+unix://${login}localhost${socket}`;
-  return `${tls === undefined ? "redis" : "rediss"}://${login}${hostPort({ host, port })}/${db}`;
+  return `${tls === undefined ? "redis" : "rediss"}://${login}${hostPort({ host, port })}`;
 }
 
 /** The master's address by the first sentinel that knows it. @throws Outage with what each of them said */

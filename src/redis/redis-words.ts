@@ -18,6 +18,7 @@ const remedies: Readonly<Record<string, string>> = {
   WRONGTYPE:
     "a key that Sluice needs for itself (<REDIS_PREFIX>devices, devices:seen or sluice:<GATEWAY_ID>:mark) is somebody else's: remove it, or set REDIS_PREFIX",
   OOM: "its memory is full: raise maxmemory, or lower REDIS_METADATA_TTL",
+  DB: "it has no database of that number: correct REDIS_DB or REDIS_URL, or raise its setting databases",
   MISCONF: "it cannot save to its disk and takes no writes: free its disk",
   READONLY: "it is a replica: name the master, or set REDIS_SENTINELS",
   MOVED: noCluster,

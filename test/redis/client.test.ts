@@ -278,4 +278,15 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     ]);
     expect(await open({ url: redis.url }).pipeline([["GET", "in"]])).toEqual([null]);
   });
+
+  test("a database that there is not is named, and nothing is written to another", async () => {
+    const redis = await server();
+    const client = open({ url: `${redis.url}/16` });
+    for (let tries = 0; tries < 2; tries++)
+      expect(await client.pipeline([["SET", "in", "sixteen"]]).catch((error: unknown) => error)).toMatchObject({
+        message: expect.stringMatching(/out of range; .*correct REDIS_DB or REDIS_URL/) as string,
+        alarm: true,
+      });
+    expect(await redis.send("GET", "in")).toBeNull();
+  });
 });
