@@ -25,6 +25,12 @@ export interface News {
   close(): void;
 }
 
+interface Batch {
+  readonly devices: readonly DeviceId[];
+  /** null: all. */
+  readonly tenants: readonly (string | null)[];
+}
+
 export interface NewsOptions {
   readonly settings: RedisValues;
   readonly clock: Clock;
@@ -45,7 +51,7 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
 
   const isEmpty = () => devices.size === 0 && tenants.size === 0 && !isAll;
 
-  function take() {
+  function take(): Batch {
     const batch = { devices: [...devices.values()], tenants: isAll ? [null] : [...tenants] };
     devices.clear();
     tenants.clear();
@@ -70,7 +76,9 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
     for (let tries = 0; !isEmpty() && !signal.aborted;) {
       const batch = take();
       try {
-        await client.pipeline(commandsOf(batch));
+        await client.pipeline(clearing(batch));
+        // Not along with it: while Redis takes no writes, each try would have all gateways read their caches anew.
+        await client.pipeline(telling(batch));
         tries = 0;
         own?.devices(batch.devices);
         for (const tenant of batch.tenants) own?.tenant(tenant);
@@ -81,11 +89,16 @@ export function createNews({ settings, clock, base, generationKey, keyOf, signal
     }
   }
 
-  function commandsOf({ devices: ids, tenants: ofTenants }: ReturnType<typeof take>): Command[] {
-    const news = ids.map(({ tenantId, deviceId }) => [tenantId, deviceId]);
+  function clearing({ devices: ids, tenants: ofTenants }: Batch): Command[] {
     return [
       ...(ids.length > 0 ? [["DEL", ...ids.map(keyOf)] as const] : []),
       ...(ofTenants.length > 0 ? [["INCR", generationKey] as const] : []),
+    ];
+  }
+
+  function telling({ devices: ids, tenants: ofTenants }: Batch): Command[] {
+    const news = ids.map(({ tenantId, deviceId }) => [tenantId, deviceId]);
+    return [
       ...(ids.length > 0 ? [["PUBLISH", base, JSON.stringify({ devices: news })] as const] : []),
       ...ofTenants.map((tenant) => ["PUBLISH", base, JSON.stringify({ tenant })] as const),
     ];

@@ -283,7 +283,9 @@ describe.skipIf(why !== "")(`a connection to Redis${why === "" ? "" : ` (skipped
     const redis = await server();
     const client = open({ url: `${redis.url}/16` });
     for (let tries = 0; tries < 2; tries++)
-      expect(await client.pipeline([["SET", "in", "sixteen"]]).catch((error: unknown) => error)).toMatchObject({
+      expect(
+        await client.pipeline([["SET", "in", "sixteen"]]).catch((error: unknown) => error),
+      ).toMatchObject({
         message: expect.stringMatching(/out of range; .*correct REDIS_DB or REDIS_URL/) as string,
         alarm: true,
       });

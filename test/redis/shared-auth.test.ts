@@ -325,6 +325,24 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     await unsaved.stop();
   });
 
+  test("what a Redis that takes no writes cannot forget is told to nobody at each try, but once it can", async () => {
+    const full = await startRedis();
+    const heard: (string | null)[] = [];
+    const [teller, hearer] = [share(undefined, full.port), share(undefined, full.port)];
+    hearer.listen({ devices() {}, tenant: (tenantId) => heard.push(tenantId), gap() {} });
+    await until(() => hearer.stats()["listening"] === true);
+    await full.send("CONFIG", "SET", "maxmemory", "1");
+    teller.forgetTenant(null);
+    await until(async () =>
+      /cmdstat_incr:.*rejected_calls=[3-9]/.test(String(await full.send("INFO", "commandstats"))),
+    );
+    await full.send("CONFIG", "SET", "maxmemory", "0");
+    await until(() => teller.stats()["untold"] === false && heard.length > 0);
+    expect(heard).toEqual([null]);
+    for (const each of [teller, hearer]) each.close();
+    await full.stop();
+  });
+
   test("after its connection ended a gateway hears again, and reads anew what it may have missed", async () => {
     const heard: string[] = [];
     const shared = share(undefined, proxy.port);
