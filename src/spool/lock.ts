@@ -57,8 +57,8 @@ export function whileLocked<T>(dataDir: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (!isDiskFull(cause)) throw cause;
-    const full = `the disk of ${dataDir}, or that of temporary files (/var/tmp), is full`;
-    throw new Error(`${full}: make room for all that the spool holds once more; it is as it was`, { cause });
+    const remedy = "make room for twice what the spool holds; it is as it was";
+    throw new Error(`the disk of ${dataDir} is full: ${remedy}`, { cause });
   } finally {
     unlock();
   }

@@ -172,7 +172,7 @@ describe.skipIf(!mounted)("a full disk (needs the right to mount a tmpfs)", () =
       for (let n = 0; n < 40; n++) spool.append(bulky(), emptyRecord);
       kit.close(spool);
       expect(() => writeFileSync(join(dataDir, "others"), Buffer.alloc(5_500_000))).not.toThrow();
-      expect(() => compactSpool(dataDir)).toThrow(`the disk of ${dataDir}, or that of temporary files`);
+      expect(() => compactSpool(dataDir)).toThrow(`the disk of ${dataDir} is full: make room`);
       expect(verifySpool({ dataDir, told: () => ({ spooled: 40, balanced: true }) })).toMatchObject({
         entries: 40,
         sound: true,

@@ -64,8 +64,6 @@ const counts: MovedTable = {
 /** In the order of their key, and so with the same numbers in every try, unless somebody runs the gateway with the local store in between. */
 function numberCounts(local: Database): void {
   const names = countColumns.join(", ");
-  // A container may have no place for files besides DATA_DIR.
-  local.run("PRAGMA temp_store = MEMORY");
   local.run(`CREATE TEMP TABLE numbered_counts (id INTEGER PRIMARY KEY, ${names})`);
   local.run(
     `INSERT INTO numbered_counts (${names}) SELECT ${names} FROM quarantine_counters_minute

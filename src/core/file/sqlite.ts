@@ -3,6 +3,7 @@
  */
 import { constants, Database, SQLiteError } from "bun:sqlite";
 import { existsSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "../log/log.ts";
 import { cureOf, giveToOwner } from "./owner.ts";
@@ -39,11 +40,20 @@ export function openSqlite(path: string, keepsLog = false): Database {
     db.run("PRAGMA synchronous = FULL");
     db.run("PRAGMA wal_autocheckpoint = 4000");
     db.run("PRAGMA journal_size_limit = 67108864");
+    if (path !== ":memory:") putAsideIn(db, dirname(path));
     return db;
   } catch (cause) {
     db?.close();
     throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
   }
+}
+
+/**
+ * What SQLite puts aside for a while (to take a large statement back, to sort) goes there, and not to /var/tmp or /tmp: a container whose root is
+ * read-only has no other place for files, and what is in memory has no bound.
+ */
+function putAsideIn(db: Database, directory: string): void {
+  db.run(`PRAGMA temp_store_directory = '${directory.replaceAll("'", "''")}'`);
 }
 
 const foreignShownMax = 5;

@@ -1,6 +1,6 @@
-/** Opening a file of SQLite that another process is writing to. */
+/** Opening a file of SQLite that another process is writing to, and what it needs besides the file. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openSqlite } from "../../../src/core/file/sqlite.ts";
@@ -29,3 +29,27 @@ test("a file that another process holds is opened once it is released", async ()
   await holder.exited;
   rmSync(dir, { recursive: true });
 });
+
+test("what SQLite puts aside lies beside the file: a container with a read-only root has no other place", () => {
+  const dir = mkdtempSync(join(tmpdir(), "sluice's-sqlite-"));
+  const db = openSqlite(join(dir, "aside.db"));
+  const many = `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 40000)
+    SELECT hex(randomblob(100)) AS text FROM n ORDER BY text`;
+  for (const _ of db.query(many).iterate()) {
+    // It has no name.
+    expect(openFiles()).toContainEqual(expect.stringMatching(new RegExp(`^${dir}/.*\\(deleted\\)$`)));
+    break;
+  }
+  db.close();
+  rmSync(dir, { recursive: true });
+});
+
+function openFiles(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+}
