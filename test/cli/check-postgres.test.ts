@@ -160,6 +160,25 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         "alter table raw_events enable row level security",
         'row-level security policy for table "raw_events"',
       ],
+      [
+        "policies by which no position is ever changed",
+        `alter table sluice_position enable row level security; create policy i on sluice_position for insert with check (true);
+        create policy s on sluice_position for select using (true)`,
+        'row-level security policy (USING expression) for table "sluice_position"',
+      ],
+      [
+        "a trigger that raises when a position is changed",
+        `create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not today'; end $$;
+        create trigger t before update on sluice_position for each row execute function refuse()`,
+        "sluice_position: not today",
+      ],
+      [
+        "policies by which a count of rejects stays as it is",
+        `alter table quarantine_counters_minute enable row level security;
+        create policy i on quarantine_counters_minute for insert with check (true);
+        create policy s on quarantine_counters_minute for select using (true)`,
+        'row-level security policy (USING expression) for table "quarantine_counters_minute"',
+      ],
       ["a missing column", "alter table raw_events drop column topic", 'column "topic"'],
       ["a missing column of rejects", "alter table quarantine_events drop column reason", 'column "reason"'],
       [

@@ -10,6 +10,7 @@
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log/log.ts";
+import { mustBeShown } from "./hidden.ts";
 import { arrayText, literal } from "./literals.ts";
 import { serverError, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
@@ -43,8 +44,10 @@ export function createFind({
     const possible = ids.filter((id) => !`${id.tenantId}${id.deviceId}`.includes("\0"));
     const isPlain = (id: DeviceId) => anyText.has(encoding ?? "") || ascii.test(id.tenantId + id.deviceId);
     const odd = possible.filter((id) => !isPlain(id));
-    const rows = await byName(possible.filter(isPlain));
-    return [...rows, ...(odd.length > 0 ? await byBytes(odd) : [])].map((row) => toFields(row));
+    const plain = await byName(possible.filter(isPlain));
+    const rows = odd.length > 0 ? [...plain, ...(await byBytes(odd))] : plain;
+    if (rows.length === 0 && ids.length > 0) await mustBeShown(db, "device_registry");
+    return rows.map((row) => toFields(row));
   }
 
   const byName = (ids: readonly DeviceId[]) =>

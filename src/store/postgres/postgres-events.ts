@@ -98,7 +98,7 @@ async function hasIndex(db: Postgres): Promise<boolean> {
     "looking for the index of the look-up",
     (sql) => sql`select 1 from pg_index i
       where i.indrelid = to_regclass('raw_events') and i.indisvalid
-        and coalesce(pg_get_expr(i.indpred, i.indrelid), 'accepted') = 'accepted'
+        and coalesce(btrim(pg_get_expr(i.indpred, i.indrelid), '"'), 'accepted') = 'accepted'
         and array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (num, nr)
           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
           order by k.nr limit 3) = array['tenant_id', 'device_id', 'ingested_at']`,

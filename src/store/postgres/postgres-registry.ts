@@ -4,6 +4,7 @@
  * column that does not exist is null.
  */
 import { explain, type Log } from "../../core/log/log.ts";
+import { mustBeShown } from "./hidden.ts";
 import { insertOf, literal } from "./literals.ts";
 import type { Postgres, Transaction } from "./postgres-client.ts";
 import { hasOverlapColumns, whenTablesExist } from "./migrate.ts";
@@ -79,7 +80,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
         where (${tenantId}::text is null or tenant_id = ${tenantId})
           and (${siteId}::text is null or site_id = ${siteId})
           and (${status}::text is null or status = ${status})
-          and (${match}::text is null or position(${match}::text in device_id) > 0)
+          and (${match}::text is null or position(${match}::text in (device_id::text collate "C")) > 0)
           and (${after?.tenantId ?? null}::text is null
             or (r.tenant_id, r.device_id) > (${after?.tenantId ?? null}, ${after?.deviceId ?? null}))
         order by r.tenant_id, r.device_id limit ${limit}::int`,
@@ -131,6 +132,7 @@ export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Re
       "reading app_settings",
       "select key, value from app_settings where value is not null",
     );
+    if (rows.length === 0) await mustBeShown(db, "app_settings");
     return Object.fromEntries(rows.map((row) => [row.key, row.value]));
   }
 

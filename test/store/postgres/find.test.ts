@@ -3,7 +3,7 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import postgres from "postgres";
 import { systemClock } from "../../../src/core/clock.ts";
 import { byKey, type DeviceId } from "../../../src/core/device.ts";
-import { silentLog } from "../../../src/core/log/log.ts";
+import { explain, silentLog } from "../../../src/core/log/log.ts";
 import { openPostgres, type Postgres } from "../../../src/store/postgres/postgres-client.ts";
 import { DeviceAuthCache } from "../../../src/registry/auth-cache.ts";
 import { migratePostgres } from "../../../src/store/postgres/migrate.ts";
@@ -155,6 +155,33 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     expect(lines).toHaveLength(3);
     for (const line of lines)
       expect(line).toMatchObject({ deviceId: "plain-0", error: expect.stringContaining("not this one") });
+  });
+
+  test.each([
+    ["no policy", "alter table device_registry enable row level security"],
+    [
+      "a policy for tenants that no session of ours has",
+      `alter table device_registry enable row level security;
+       create policy p on device_registry using (tenant_id = current_setting('app.tenant', true))`,
+    ],
+  ])("row-level security that hides all devices (%s) is an outage until it shows some", async (_, hides) => {
+    await open("UTF8");
+    await sql.unsafe(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
+      grant all on all tables in schema public to sluice_app; analyze device_registry; ${hides}`);
+    const limited = new URL(db.options.url);
+    limited.username = "sluice_app";
+    const hidden = openPostgres({ ...db.options, url: limited.href });
+    const found = createPostgresRegistry({ db: hidden, log: silentLog });
+    expect(await found.find(plain).catch(explain)).toContain("shows this role no device");
+    await sql.unsafe(
+      "drop policy if exists p on device_registry; create policy p on device_registry using (true)",
+    );
+    expect(await found.find(plain)).toHaveLength(plain.length);
+    expect(await found.find([idOf("none")])).toEqual([]);
+    expect(await found.settings()).toEqual({});
+    await sql.unsafe("alter table app_settings enable row level security");
+    expect(await found.settings().catch(explain)).toContain("shows this role no setting");
+    await hidden.close();
   });
 
   test("an error of every look-up is an outage, and does not make devices unregistered", async () => {

@@ -399,6 +399,14 @@ describe.skipIf(unavailable !== "")(`the registry in a real PostgreSQL ${unavail
     },
   );
 
+  test("devices are found by a part of their name also where that is compared without case", async () => {
+    await migratePostgres(db);
+    await admin.unsafe(`create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+      alter table device_registry alter device_id type text collate nocase`);
+    await registry.add([{ ...d1, siteId: "s" }]);
+    expect(await registry.list({ match: "1", limit: 10 })).toMatchObject([d1]);
+  });
+
   test("a registry that hangs rejects in time, and is used again when it answers", async () => {
     await registry.find([d1]);
     proxy.mode("blackhole");
