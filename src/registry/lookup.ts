@@ -124,8 +124,6 @@ export function createLookup(options: LookupOptions): Lookup {
     if (ids.length === 0 && probe !== null) ids.push(probe);
     if (ids.length === 0) return;
     running++;
-    counts.queries++;
-    counts.devices += ids.length;
     nextStartMs = clock.monoMs() + queryEveryMs;
     void query(ids, batch).finally(() => {
       running--;
@@ -143,6 +141,8 @@ export function createLookup(options: LookupOptions): Lookup {
   async function query(asked: DeviceId[], taken: Flight[]): Promise<void> {
     const [ids, batch, learn] = shared ? await withoutShared(shared, asked, taken) : [asked, taken];
     if (ids.length === 0 || isClosed) return;
+    counts.queries++;
+    counts.devices += ids.length;
     let rows: DeviceAuth[];
     try {
       rows = await withDeadline(clock, queryDeadlineMs, "device look-up", registry.find(ids));

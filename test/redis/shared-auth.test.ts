@@ -156,6 +156,7 @@ describe.skipIf(why !== "")(`the shared auth cache${why === "" ? "" : ` (skipped
     for (let n = 0; n < 10; n++) expect(await second.ask(id(n))).toEqual(row(id(n)));
     expect(asked).toBe(10);
     expect(second.lookup.sharedStats()).toMatchObject({ hits: 10, errors: 0, forged: 0 });
+    expect(second.lookup.stats()).toMatchObject({ queries: 0, devices: 0 });
     expect(await server.send("PTTL", "sluice:auth:acme/d1")).toBeLessThanOrEqual(60_000);
   });
 

@@ -6,7 +6,7 @@
  * newest, so that it does not matter what the drain writes at the same time. The tables are read from the newest event back,
  * until so many have brought nothing new: devices that speak more seldom come back with their next message.
  */
-import type { Clock } from "../../core/clock.ts";
+import { sleep, type Clock } from "../../core/clock.ts";
 import { explain, type Log } from "../../core/log/log.ts";
 import type { Entry } from "../../core/entry.ts";
 import { Said } from "../../core/log/said.ts";
@@ -70,6 +70,8 @@ export function createRefill({
       seq = (entries.at(-1)?.seq ?? seq) + 1;
       read += entries.length;
       await merge(entries);
+      // Rejects are merged without Redis: a million of them would keep all else waiting.
+      await sleep(clock, 0);
     }
     return read;
   }
