@@ -1,8 +1,9 @@
 /**
- * How many requests one connection has under way. A sender need not wait for an answer before it sends the next (RFC 9112, 9.3.2), and
+ * The requests that one connection has under way. A sender need not wait for an answer before it sends the next (RFC 9112, 9.3.2), and
  * the server hands over all that it has read, up to half a megabyte of them in one turn: ten connections took 1.5 GB and held the thread
  * for three seconds. To answer those beyond the bound would read on all the same, so their connection ends.
  */
+import { STATUS_CODES, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Warn } from "../../core/log/throttled-warn.ts";
 
@@ -10,28 +11,56 @@ import type { Warn } from "../../core/log/throttled-warn.ts";
 const requestsAheadMax = 16;
 
 export interface Pipelines {
-  /** False: it has as many as it may, and was ended. Else `leave` is to be called once it is answered. */
-  enter(socket: Socket): boolean;
-  leave(socket: Socket): void;
+  /** False: its connection has as many as it may, and was ended, or is shut. Else `leave` is to be called once it is answered. */
+  enter(response: ServerResponse): boolean;
+  leave(response: ServerResponse): void;
+  /** An answer ends the connection: what stands behind its request would be stored, and not answered. */
+  shut(socket: Socket): void;
+  /** What comes is no HTTP (such as the zero byte behind a text in C). That ends the connection, once all that came whole before is answered. */
+  spoilt(error: Error, socket: Socket): void;
 }
 
 export function createPipelines(warn: Warn): Pipelines {
-  const underWay = new WeakMap<Socket, number>();
-  const of = (socket: Socket) => underWay.get(socket) ?? 0;
+  const underWay = new WeakMap<Socket, Set<ServerResponse>>();
+  const isShut = new WeakSet<Socket>();
+
   return {
-    enter(socket) {
-      if (of(socket) >= requestsAheadMax) {
+    enter(response) {
+      const { socket } = response.req;
+      const own = underWay.get(socket) ?? new Set();
+      if (isShut.has(socket)) return false;
+      if (own.size >= requestsAheadMax) {
         const why = `it sent more than ${requestsAheadMax} requests without waiting for an answer`;
         warn({ remote: socket.remoteAddress }, `a connection was closed: ${why}`);
         socket.destroy();
         return false;
       }
-      underWay.set(socket, of(socket) + 1);
+      underWay.set(socket, own.add(response));
       return true;
     },
-    leave(socket) {
+    leave(response) {
       // In the next turn: what can be answered at once would else never count.
-      setImmediate(() => underWay.set(socket, of(socket) - 1));
+      setImmediate(() => underWay.get(response.req.socket)?.delete(response));
+    },
+    shut: (socket) => void isShut.add(socket),
+    spoilt(error, socket) {
+      const end = () => void socket.end(answerTo(error), () => socket.destroy());
+      const owed = [...(underWay.get(socket) ?? [])].findLast(({ req, writableFinished }) => {
+        return req.complete && !writableFinished;
+      });
+      if (owed === undefined) end();
+      else owed.once("finish", end);
     },
   };
+}
+
+const statusOf: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+function answerTo(error: Error): string {
+  const status = statusOf["code" in error ? String(error.code) : ""] ?? 400;
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`;
 }

@@ -4,6 +4,7 @@
  * rest is read and dropped, within bounds.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Clock } from "../../core/clock.ts";
 import type { Reply } from "./answers.ts";
 
@@ -14,8 +15,11 @@ const pieceBytes = 512;
 
 export type Send = (response: ServerResponse, reply: Reply) => void;
 
-/** `droppedMax`: bytes of a body that are read for nothing. */
-export function createSend(clock: Clock, droppedMax: number): Send {
+/**
+ * @param droppedMax bytes of a body that are read for nothing
+ * @param ends is told of a connection that ends with its answer
+ */
+export function createSend(clock: Clock, droppedMax: number, ends: (socket: Socket) => void): Send {
   return (response, { status, headers, body }) => {
     if (response.destroyed) return;
     // Else it would come in chunks, which simple senders cannot read; and so a sender has all of it before the end of the connection.
@@ -24,6 +28,7 @@ export function createSend(clock: Clock, droppedMax: number): Send {
       response.writeHead(status, { ...headers, ...length }).end(body);
       return;
     }
+    ends(response.req.socket);
     response.writeHead(status, { ...headers, ...length, connection: "close" });
     response.write(body);
     const patience = clock.after(lingerMs, () => response.end());

@@ -75,7 +75,7 @@ export function openHttpSource(parts: Parts): Source {
   const inTurn = createTurns();
   const pipelines = createPipelines(warn);
   const readBody = createBodyReader(settings.maxBodyBytes);
-  const send = createSend(clock, 2 * settings.maxBodyBytes);
+  const send = createSend(clock, 2 * settings.maxBodyBytes, pipelines.shut);
   /** By when they were handed to the intake, monotonic. */
   const waiting = new Map<Delivery, number>();
   let underWay = 0;
@@ -93,7 +93,7 @@ export function openHttpSource(parts: Parts): Source {
 
   async function serve(request: IncomingMessage, response: ServerResponse, ask?: () => void): Promise<void> {
     const { socket } = request;
-    if (!pipelines.enter(socket)) return void (refused += 1);
+    if (!pipelines.enter(response)) return void (refused += 1);
     underWay += 1;
     try {
       send(response, await answered(request, response, ask));
@@ -106,7 +106,7 @@ export function openHttpSource(parts: Parts): Source {
       response.destroy();
     } finally {
       underWay -= 1;
-      pipelines.leave(socket);
+      pipelines.leave(response);
     }
   }
 
@@ -200,6 +200,7 @@ export function openHttpSource(parts: Parts): Source {
   async function listen(at: ListenAddress, texts: ReturnType<typeof ingestTls>): Promise<void> {
     shown = texts;
     const opened = await listening(serve, at, settings.maxConnections, texts, turnAway);
+    opened.on("clientError", pipelines.spoilt);
     opened.on("error", (error: Error) => warn({}, `HTTP ingest: ${explain(error)}`));
     if (isStopping) opened.close();
     else server = opened;

@@ -495,6 +495,26 @@ test("a connection may be some requests ahead of its answers, and no more", asyn
   expect(running.stats().ingest.received).toBe(32);
 });
 
+test.each([
+  ["a zero byte, as behind a text in C", ["\0"]],
+  ["what is no HTTP", ["xx"]],
+  ["a request, although it said that it was its last", [whole(d1, envelope())]],
+  ["a request whose body is no body in chunks", [whole(d1, envelope(), "Transfer-Encoding: chunked\r\n")]],
+])("%s, behind messages that came whole, does not keep them from their answers", async (name, behind) => {
+  await start();
+  const close = name.includes("last") ? "Connection: close\r\n" : "";
+  const sent = [whole(d1, envelope()), whole(d1, envelope(), close), ...behind];
+  expect(await atOnce(sent)).toEqual({ answers: 2, isClosed: true });
+  expect(running.stats().ingest.received).toBe(2);
+});
+
+test("behind a request whose answer ends the connection nothing is taken, for it would have no answer", async () => {
+  await start();
+  const [good, bad] = [() => whole(d1, envelope()), whole("/nowhere", envelope())];
+  expect(await atOnce([good(), good(), bad, good()])).toEqual({ answers: 2, isClosed: true });
+  expect(running.stats().ingest.received).toBe(2);
+});
+
 test("a body in chunks of one byte is taken, and one in a million of them ends its connection", async () => {
   await start();
   const body = [...JSON.stringify(envelope())].map((byte) => `1\r\n${byte}\r\n`).join("");
