@@ -32,6 +32,7 @@ export interface Device extends DeviceId {
   /** ISO 8601, UTC; null if never. */
   readonly provisionedAt: string | null;
   readonly fwVersion: string | null;
+  /** To be written as JSON: whole numbers beyond 2^53 are as `parseToPrint` makes them. */
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 

@@ -6,6 +6,7 @@
  * streams, and words its errors in its own way. Here zod checks and zod writes the JSON Schema, and the rest is this
  * file.
  */
+import { parseToPrint } from "../core/text/json-digits.ts";
 import { whyOf } from "../core/text/zod-words.ts";
 import { isLevel } from "../core/topic-level.ts";
 import type { Context, Hono } from "hono";
@@ -155,7 +156,7 @@ async function readBody<T>(
     try {
       // text() would mend what is not UTF-8, so that a device had a name that nobody gave it.
       const text = new TextDecoder("utf-8", { fatal: true }).decode(await request.arrayBuffer());
-      given = text === "" ? {} : JSON.parse(text);
+      given = text === "" ? {} : parseToPrint(text);
     } catch {
       return problem(400, "The body is not JSON in UTF-8.");
     }

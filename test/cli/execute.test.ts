@@ -188,7 +188,7 @@ describe("devices, in the local store", () => {
       "--site",
       "hall-7",
       "--metadata",
-      '{"a":1}',
+      '{"a":1,"iccid":8949020000012345678}',
     );
     expect(code).toBe(0);
     expect(out).toMatch(/^tok-[A-Za-z0-9_-]{32}\n$/);
@@ -201,6 +201,7 @@ describe("devices, in the local store", () => {
       token_set: true,
       metadata: { a: 1 },
     });
+    expect((await sluice("devices", "show", "acme", "d1", "--json")).out).toContain("8949020000012345678");
     for (const file of readdirSync(join(directory, "data"))) {
       expect(readFileSync(join(directory, "data", file), "latin1")).not.toContain(out.trim());
     }

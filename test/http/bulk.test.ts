@@ -108,6 +108,15 @@ test("a long import or export with a store that answers at once leaves everybody
 });
 
 describe("import", () => {
+  test.each([
+    [ndjson, '{"tenant_id":"acme","device_id":"d1","site_id":"s","metadata":{"iccid":8949020000012345678}}'],
+    [csv, 'tenant_id,device_id,site_id,metadata\nacme,d1,s,"{""iccid"":8949020000012345678}"'],
+  ])("%s: metadata keeps all digits of its numbers, also in an export", async (type, text) => {
+    expect(await load(text, type)).toMatchObject({ status: 200, json: { added: 1 } });
+    const { text: exported } = await ask("GET", "/admin/devices/export");
+    expect(exported).toContain('"metadata":{"iccid":8949020000012345678}');
+  });
+
   test("NDJSON: added, existing and wrong lines, each with its number", async () => {
     await load('{"tenant_id":"acme","device_id":"d0","site_id":"s"}');
     const { status, json } = await load(

@@ -2,6 +2,7 @@
 import { Database } from "bun:sqlite";
 import { beforeEach, describe, expect, test } from "bun:test";
 import postgres from "postgres";
+import { maskedIn } from "../../src/core/text/mask.ts";
 import { sha256 } from "../kit/builders.ts";
 import { type FakeView, fakeView } from "../kit/view.ts";
 import { asker, type Reply } from "./client.ts";
@@ -103,6 +104,16 @@ describe("change", () => {
     expect(await ask("PATCH", "/admin/devices/acme/d1", { provision_token_hash: hash })).toMatchObject({
       status: 422,
     });
+  });
+
+  test("metadata keeps all digits of its numbers, in the audit log as well", async () => {
+    const changed = await ask(
+      "PATCH",
+      "/admin/devices/acme/d1",
+      '{"metadata":{"iccid":8949020000012345678}}',
+    );
+    expect(changed.text).toContain('"metadata":{"iccid":8949020000012345678}');
+    expect(JSON.stringify(maskedIn(audited.at(-1)))).toContain('"metadata":{"iccid":8949020000012345678}');
   });
 
   test("revoke and activate", async () => {

@@ -4,10 +4,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../src/core/log/log.ts";
+import { parseToPrint } from "../../src/core/text/json-digits.ts";
 import { openPostgres } from "../../src/store/postgres/postgres-client.ts";
 import { localRegistry } from "../kit/stores.ts";
 import { createPostgresRegistry } from "../../src/store/postgres/postgres-registry.ts";
-import type { NewDevice } from "../../src/core/device.ts";
+import type { Device, NewDevice } from "../../src/core/device.ts";
 import type { Registry } from "../../src/core/registry.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
 import { until } from "../kit/until.ts";
@@ -161,6 +162,17 @@ function suite(fixture: Fixture): void {
     expect(Math.abs(Date.parse(record?.provisionedAt ?? "") - Date.now())).toBeLessThan(60_000);
     expect(JSON.stringify(record)).not.toContain("abab");
     expect(await registry.get(id("none"))).toBeUndefined();
+  });
+
+  test("metadata keeps all digits of its numbers", async () => {
+    const written = '{"of":[12345678901234567890],"iccid":8949020000012345678}';
+    const metadata = parseToPrint(written) as Device["metadata"];
+    await registry.add([device("d1", { metadata })]);
+    const shown = async () => JSON.stringify((await registry.get(id("d1")))?.metadata);
+    expect(await shown()).toBe(written);
+    await registry.update(id("d1"), { metadata: {} });
+    await registry.update(id("d1"), { metadata });
+    expect(await shown()).toBe(written);
   });
 
   test("lists in order, filtered, page by page", async () => {

@@ -13,6 +13,7 @@ import {
   type DeviceStore,
   type NewDevice,
 } from "../../core/device.ts";
+import { parseToPrint } from "../../core/text/json-digits.ts";
 import { whyOf } from "../../core/text/zod-words.ts";
 import { csvLine, csvRecords, lines } from "./csv.ts";
 
@@ -195,7 +196,7 @@ function headingOf(cells: readonly string[]): readonly string[] {
 
 function parse(text: string, why: string): { value: unknown } | { why: string } {
   try {
-    return { value: JSON.parse(text) };
+    return { value: parseToPrint(text) };
   } catch {
     return { why };
   }

@@ -37,4 +37,7 @@ export function exactly(value: number, digits: string): number | bigint {
 }
 
 /** What JSON.stringify writes as just this text, which must be that of a number, say. */
-export const { rawJSON: rawJson } = JSON as JSON & { rawJSON(text: string): unknown };
+export const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as JSON & {
+  rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
+};

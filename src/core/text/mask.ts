@@ -8,6 +8,7 @@
  * leaked at the one that was forgotten. Payloads of devices are another matter (judge/redact.ts): they must stay JSON, digit by digit.
  */
 import { partTokens, tokenStart } from "../token.ts";
+import { isRawJson } from "./json-digits.ts";
 
 const blank = "***";
 /** A shorter secret would be found in innocent text, and so would a plain word that is not long. */
@@ -71,7 +72,7 @@ export function maskedIn<T>(value: T): T {
 function maskedAny(value: unknown): unknown {
   if (typeof value === "string") return masked(value);
   if (Array.isArray(value)) return value.map(maskedAny);
-  if (typeof value !== "object" || value === null || !isPlain(value)) return value;
+  if (typeof value !== "object" || value === null || !isPlain(value) || isRawJson(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [masked(name), maskedAny(member)]));
 }
 

@@ -14,6 +14,7 @@ import { createFind } from "./find.ts";
 import { findOwners } from "./find-owners.ts";
 import { inHalves } from "./halves.ts";
 import { toColumns, toFields, type Columns } from "../../core/columns.ts";
+import { parseToPrint } from "../../core/text/json-digits.ts";
 import {
   type DeviceAuth,
   type DeviceChange,
@@ -32,12 +33,16 @@ export interface PostgresRegistryOptions {
 }
 
 /** As PostgreSQL gives a device. */
-type DeviceRow = Omit<Columns<Device>, "metadata"> & { readonly metadata: Device["metadata"] | null };
+type DeviceRow = Omit<Columns<Device>, "metadata"> & { readonly metadata: string | null };
 
-/** As text, char(n) without its blanks. A time is written by the server, for how it shows one otherwise hangs on DateStyle; infinity becomes NULL. */
+/**
+ * As text, char(n) without its blanks. A time is written by the server, for how it shows one otherwise hangs on DateStyle; infinity becomes
+ * NULL. Metadata of which a site has made text may be no JSON.
+ */
 const deviceColumns = `tenant_id::text, device_id::text, coalesce(site_id::text, '') as site_id, coalesce(status::text, '') as status,
   provision_token_hash is not null as token_set,
-  to_char(provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at, fw_version, metadata`;
+  to_char(provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at, fw_version,
+  to_jsonb(metadata)::text as metadata`;
 
 export function createPostgresRegistry({ db, log }: PostgresRegistryOptions): Registry {
   const tablesExist = whenTablesExist(db, ["device_registry"]);
@@ -200,7 +205,8 @@ async function keepPreviousToken(tx: Transaction, id: DeviceId, graceMs = 0): Pr
 }
 
 function deviceOf(row: DeviceRow): Device {
-  return { ...toFields(row), metadata: row.metadata ?? {} };
+  const metadata = parseToPrint(row.metadata ?? "null") as Device["metadata"] | null;
+  return { ...toFields(row), metadata: metadata ?? {} };
 }
 
 function newRow(device: NewDevice) {

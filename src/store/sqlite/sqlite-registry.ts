@@ -16,6 +16,7 @@ import {
   type NewDevice,
 } from "../../core/device.ts";
 import type { Registry, RegistryWatcher, TokenOwner } from "../../core/registry.ts";
+import { parseToPrint } from "../../core/text/json-digits.ts";
 import { onFile } from "./local-file.ts";
 
 const pollEveryMs = 250;
@@ -205,6 +206,6 @@ function deviceOrNone(row: DeviceRow | undefined): Device | undefined {
 function deviceOf(row: DeviceRow): Device {
   const { tenantId, deviceId, siteId, status, tokenHash, provisionedAt, fwVersion } = toFields(row);
   const tokenSet = tokenHash !== null;
-  const metadata = JSON.parse(row.metadata) as Device["metadata"];
+  const metadata = parseToPrint(row.metadata) as Device["metadata"];
   return { tenantId, deviceId, siteId, status, tokenSet, provisionedAt, fwVersion, metadata };
 }
