@@ -7,7 +7,7 @@ import type { Database } from "bun:sqlite";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cureOf, giveToOwner } from "../core/file/owner.ts";
-import { keepLog } from "../core/file/sqlite.ts";
+import { keepLog, whyOthersLog } from "../core/file/sqlite.ts";
 import { explain } from "../core/log/log.ts";
 
 /**
@@ -52,6 +52,8 @@ export function noteClosed(db: Database, dataDir: string, check: () => void): vo
 /** What must exist and does not, with the remedy; undefined if nothing is missing. */
 export function whatIsMissing(dataDir: string): string | undefined {
   const path = join(dataDir, "spool.db");
+  const others = whatIsOthers(dataDir);
+  if (others !== undefined) return others;
   if (!existsSync(stateFile(dataDir))) return undefined;
   // SQLite would begin an empty file anew, too, and remove the write-ahead log beside it.
   if (!statSync(path, { throwIfNoEntry: false })?.size) {
@@ -61,4 +63,9 @@ export function whatIsMissing(dataDir: string): string | undefined {
   const wasOpen = withCure(state, () => readFileSync(state, "utf8")).trim() === "open";
   if (!wasOpen || existsSync(`${path}-wal`)) return undefined;
   return `${path}-wal is missing although the spool was not closed: put it back, or run \`sluice spool repair\`, which continues with what is left`;
+}
+
+/** That the log beside the spool is another's, with the remedy; undefined if it is not. */
+export function whatIsOthers(dataDir: string): string | undefined {
+  return whyOthersLog(join(dataDir, "spool.db"), ` and ${stateFile(dataDir)}`);
 }

@@ -1,6 +1,7 @@
 /** The store that a site ran on, if its file is gone or empty, or DATABASE_URL is: no other one is begun in silence. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, rmSync, truncateSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { existsSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "../kit/command.ts";
 import { type InProcess, registered, scratch, startInProcess, stopAll, telemetry } from "../kit/inprocess.ts";
@@ -51,6 +52,21 @@ test.each([
     await (await startInProcess(env(dataDir))).gateway.stop();
   },
 );
+
+test("a backup beside the log of a local store that was not closed is not merged with it", async () => {
+  const dataDir = await used();
+  const file = join(dataDir, "local.db");
+  const db = new Database(file);
+  db.run("VACUUM INTO ?", [`${file}.backup`]);
+  db.close();
+  renameSync(`${file}.backup`, file);
+  writeFileSync(`${file}-wal`, "of the other");
+  const words = `${file}-wal belongs to another file than the ${file} that is there`;
+  expect(await checked(dataDir)).toContain(`FAILED  ${words}`);
+  expect(await startOf(dataDir)).toContain(words);
+  rmSync(`${file}-wal`);
+  await (await startInProcess(env(dataDir))).gateway.stop();
+});
 
 test("a first start that was killed before it took anything leaves what the next one takes", async () => {
   const dataDir = scratch();

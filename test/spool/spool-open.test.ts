@@ -21,6 +21,7 @@ import { openSpoolFile } from "../../src/spool/open.ts";
 import { prepareSpool } from "../../src/spool/schema.ts";
 import { compactSpool } from "../../src/spool/tools/compact.ts";
 import { repairSpool } from "../../src/spool/tools/repair.ts";
+import { verifySpool } from "../../src/spool/tools/verify.ts";
 import { repair as repairNow } from "../kit/repair-runner.ts";
 import { anEntry, bulky, emptyRecord, put, spoolKit } from "../kit/spool.ts";
 
@@ -284,6 +285,21 @@ describe("a missing file is not taken for one that never existed", () => {
     for (const name of ["spool.db-wal", "spool.state"]) rmSync(join(dataDir, name));
     cpSync(join(backup, "spool.db"), path);
     expect(kit.spool({ dataDir }).head).toBe(0);
+  });
+
+  test("a backup beside the log of a spool that was not closed is not merged with it, by a start or by a tool", () => {
+    const [dataDir, backup] = [killed(), kit.dir()];
+    const copy = new Database(join(killed(), "spool.db"));
+    copy.run("VACUUM INTO ?", [join(backup, "spool.db")]);
+    copy.close();
+    cpSync(join(backup, "spool.db"), join(dataDir, "spool.db"));
+    const words = "spool.db-wal belongs to another file than the";
+    expect(() => kit.spool({ dataDir })).toThrow(words);
+    expect(() => verifySpool({ dataDir, told })).toThrow(words);
+    rmSync(join(dataDir, "spool.state"));
+    expect(() => kit.spool({ dataDir })).toThrow(words);
+    rmSync(join(dataDir, "spool.db-wal"));
+    expect(kit.spool({ dataDir }).head).toBe(3);
   });
 
   test("a spool that was closed in order needs no write-ahead log", () => {

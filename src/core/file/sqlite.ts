@@ -2,7 +2,7 @@
  * SQLite as Sluice uses it: WAL and synchronous=FULL, so that a commit is on the disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
  */
 import { constants, Database, SQLiteError } from "bun:sqlite";
-import { existsSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { makeSharedMemoryInPlace } from "./in-place.ts";
 import { explain } from "../log/log.ts";
@@ -71,6 +71,32 @@ export function whyForeign(db: Database, ours: readonly string[]): string | unde
   if (names.length === 0 || names.some((name) => ours.includes(name))) return undefined;
   const shown = names.slice(0, foreignShownMax).join(", ") + (names.length > foreignShownMax ? ", …" : "");
   return `it is a database, but not the one that belongs here (its tables: ${shown}): put the site's own, or a backup of it, in its place`;
+}
+
+/**
+ * That the write-ahead log beside a file, which nobody here has open, is that of another, in whose place this one was put; undefined if it is not.
+ * SQLite cannot tell, and merges the two: only a file that never had a log is known, as a copy by VACUUM INTO (a backup) or `.clone` is
+ * (sqlite.org/fileformat.html, 1.3.3).
+ * @param besides what else is of the other one
+ */
+export function whyOthersLog(path: string, besides = ""): string | undefined {
+  if (!statSync(`${path}-wal`, { throwIfNoEntry: false })?.size || readVersionOf(path) !== 1)
+    return undefined;
+  return `${path}-wal belongs to another file than the ${path} that is there, as after a restore in place of one that was not closed: remove ${path}-wal${besides} (what only that log has is lost then), or put the other file back`;
+}
+
+/** undefined: there is none, or it cannot be read, which whoever opens it will say. */
+function readVersionOf(path: string): number | undefined {
+  let fd: number | undefined;
+  try {
+    const version = Buffer.alloc(1);
+    readSync((fd = openSync(path, "r")), version, 0, 1, 19);
+    return version[0];
+  } catch {
+    return undefined;
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
 }
 
 /** Removes a database file that nobody has open, and what lies beside it. */

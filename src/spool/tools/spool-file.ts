@@ -20,12 +20,15 @@ import { pathToFileURL } from "node:url";
 import { explain } from "../../core/log/log.ts";
 import { freeBytesOn } from "../../core/file/free-bytes.ts";
 import { cureOf, isThere, whyReadOnly } from "../../core/file/owner.ts";
-import { removeSqlite } from "../../core/file/sqlite.ts";
+import { removeSqlite, whyOthersLog } from "../../core/file/sqlite.ts";
+import { whatIsOthers } from "../state.ts";
 
-/** Called before the lock is taken, which would create its file. @throws if there is no spool */
+/** Called before the lock is taken, which would create its file. @throws if there is no spool, or another's log beside it */
 export function spoolIn(dataDir: string): string {
   const path = join(dataDir, "spool.db");
   if (!isThere(path)) throw new Error(`there is no spool in ${dataDir}: see DATA_DIR`);
+  const others = whatIsOthers(dataDir);
+  if (others !== undefined) throw new Error(others);
   return path;
 }
 
@@ -77,7 +80,10 @@ function refuseUnopened(db: Database, path: string): void {
   }
 }
 
+/** @throws if it cannot be opened, or another's log lies beside it */
 export function withDatabase<T>(path: string, work: (db: Database) => T): T {
+  const others = whyOthersLog(path);
+  if (others !== undefined) throw new Error(others);
   const db = opened(path);
   try {
     db.run("PRAGMA busy_timeout = 5000");

@@ -3,7 +3,7 @@ import type { Database } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { explain } from "../../core/log/log.ts";
-import { damageIn, openSqlite, whenNotBusy, whyForeign } from "../../core/file/sqlite.ts";
+import { damageIn, openSqlite, whenNotBusy, whyForeign, whyOthersLog } from "../../core/file/sqlite.ts";
 import { Outage } from "../../core/outage.ts";
 import type { Census } from "../../core/store.ts";
 import { sqliteTables } from "./sqlite-schema.ts";
@@ -47,6 +47,8 @@ export function openLocalFile(path: string): { db: Database; created: string[] }
 }
 
 function opened(path: string): Database {
+  const others = whyOthersLog(path);
+  if (others !== undefined) throw new Error(others);
   try {
     return openSqlite(path);
   } catch (error) {
