@@ -30,7 +30,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     const used = use(db);
     db.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     noteState(dataDir, "open");
-    removeLeft(`${path}.repairing`);
+    for (const tool of ["repairing", "padded"]) removeLeft(`${path}.${tool}`);
     return used;
   } catch (error) {
     db?.close();
@@ -40,7 +40,7 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
   }
 }
 
-/** What a killed repair left, which may be as large as the spool. Nobody needs it, so no start fails because it stays. */
+/** What a killed repair or verify left, which may be as large as the spool. Nobody needs it, so no start fails because it stays. */
 function removeLeft(path: string): void {
   try {
     removeSqlite(path);

@@ -190,16 +190,19 @@ describe("opening", () => {
     );
   });
 
-  test("what a repair that was killed has left goes: it is as large as the spool", () => {
-    const dataDir = kit.dir();
-    const left = join(dataDir, "spool.db.repairing");
-    writeFileSync(left, "a part");
-    kit.close(kit.spool({ dataDir }));
-    expect(existsSync(left)).toBe(false);
-    // It cannot be removed as a file is.
-    mkdirSync(left);
-    kit.spool({ dataDir });
-  });
+  test.each(["repairing", "padded"])(
+    "what a killed tool has left, %s, goes: it is as large as the spool",
+    (tool) => {
+      const dataDir = kit.dir();
+      const left = join(dataDir, `spool.db.${tool}`);
+      writeFileSync(left, "a part");
+      kit.close(kit.spool({ dataDir }));
+      expect(existsSync(left)).toBe(false);
+      // It cannot be removed as a file is.
+      mkdirSync(left);
+      kit.spool({ dataDir });
+    },
+  );
 });
 
 function overwritten(whole: Buffer, at: number): Buffer {
