@@ -80,6 +80,8 @@ export class DeviceAuthCache {
   #staleHits = 0;
   #evictions = 0;
   #invalidated = 0;
+  /** Of a tenant or of all; each device comes back with its next message that can be looked up. */
+  #wasCleared = false;
 
   constructor(settings: Values<typeof cacheSettings>, clock: Clock) {
     this.#settings = settings;
@@ -123,12 +125,17 @@ export class DeviceAuthCache {
   }
 
   /**
-   * May a device that is not here be registered all the same? Empty, as with a TTL of 0, or once too small for the fleet, the cache cannot
-   * tell. After a restart it is full as after an eviction.
+   * May a device that is not here be registered all the same? Empty, as with a TTL of 0, once too small for the fleet, or cleared, the cache
+   * cannot tell. After a restart it is full as after an eviction.
    */
   mayLack(): boolean {
     const { size } = this.#rows;
-    return size === 0 || this.#evictions > 0 || size >= this.#settings.sizeMax * (1 - evictedShare);
+    return (
+      size === 0 ||
+      this.#evictions > 0 ||
+      this.#wasCleared ||
+      size >= this.#settings.sizeMax * (1 - evictedShare)
+    );
   }
 
   /**
@@ -187,6 +194,7 @@ export class DeviceAuthCache {
     for (const [key, row] of this.#rows)
       if (tenantId === null || row.tenantId === tenantId) this.#drop(key, row);
     const removed = before - this.#rows.size;
+    this.#wasCleared ||= removed > 0;
     this.#invalidated += removed;
     return removed;
   }

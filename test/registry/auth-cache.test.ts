@@ -103,6 +103,17 @@ describe("a device that is not here may be registered all the same", () => {
     put("d");
     expect(cache.mayLack()).toBe(true);
   });
+
+  test("if all of a tenant were forgotten at once, whoever came back since; not if one was", () => {
+    const { cache, put } = cached();
+    for (const name of ["a", "b", "c"]) put(name);
+    cache.invalidateTenant("globex");
+    cache.invalidate("acme", "a");
+    expect(cache.mayLack()).toBe(false);
+    cache.invalidateTenant("acme");
+    for (const name of ["a", "b"]) put(name);
+    expect(cache.mayLack()).toBe(true);
+  });
 });
 
 describe("forgetting", () => {
