@@ -27,3 +27,12 @@ export function descriptorsMax(): number | undefined {
     return undefined;
   }
 }
+
+/** Descriptors that are not for connections that come in: those to PostgreSQL and others, files, the administration. */
+const descriptorsKept = 128;
+
+/** How many connections may come in: as many as were asked for, within that part of what the process may open. */
+export function connectionsWithin(asked: number, part: number): number {
+  const room = (descriptorsMax() ?? Number.POSITIVE_INFINITY) - descriptorsKept;
+  return Math.max(1, Math.min(asked, Math.floor(room * part)));
+}

@@ -10,7 +10,7 @@
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../../core/clock.ts";
 import { networkOf } from "../../core/net/attempts.ts";
-import { descriptorsMax } from "../../core/memory/descriptors.ts";
+import { connectionsWithin } from "../../core/memory/descriptors.ts";
 import type { Warn } from "../../core/log/throttled-warn.ts";
 import { watchPackets, type PacketWatch } from "./packet-watch.ts";
 
@@ -43,8 +43,6 @@ export interface Doors {
   close(): void;
 }
 
-/** Descriptors that are not for devices: HTTP, PostgreSQL, files. */
-const descriptorsKept = 128;
 /** Of all connections, those of one address of which none has proved itself. */
 const strangersShare = 0.25;
 /** Before CONNACK, and of what is no PUBLISH: CONNECT with client id, user name, password and a will of ordinary size. */
@@ -85,10 +83,7 @@ export function createBrokerDoors({
 }: DoorsOptions): Doors {
   const visitors = new Map<Socket, Visitor>();
   const strangers = new Map<string, number>();
-  const max = Math.max(
-    1,
-    Math.min(connectionsMax, (descriptorsMax() ?? Number.POSITIVE_INFINITY) - descriptorsKept),
-  );
+  const max = connectionsWithin(connectionsMax, 1);
   const strangersMax = Math.max(8, Math.floor(max * strangersShare));
   let unfinished = 0;
   let turnedAway = 0;

@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { connectionsWithin } from "../../core/memory/descriptors.ts";
 import { cannotListen } from "../../core/net/cannot-listen.ts";
 import { parseListen, type ListenAddress } from "../../core/net/listen.ts";
 import type { IngestSettings, ingestTls } from "./settings.ts";
@@ -11,6 +12,8 @@ const headMs = 10_000;
 const requestMs = 60_000;
 /** How long a connection without a request is kept. */
 const keepAliveMs = 15_000;
+/** Of the connections for which there are descriptors; the embedded broker may listen besides. */
+const descriptorsPart = 0.5;
 export const lookEveryMs = 1_000;
 
 export type IngestServer = Server | TlsServer;
@@ -41,7 +44,7 @@ export async function listening(
   server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
     void serve(request, response, () => response.writeContinue());
   });
-  server.maxConnections = maxConnections;
+  server.maxConnections = connectionsWithin(maxConnections, descriptorsPart);
   server.on("drop", (from) => turnedAway(from?.remoteAddress));
   // A sender that does not read its answers would else keep its place for ever; an answer comes within half of this.
   server.timeout = requestMs;

@@ -208,10 +208,8 @@ export function openHttpSource(parts: Parts): Source {
 
   function turnAway(remote: string | undefined): void {
     turnedAway += 1;
-    warn(
-      { remote },
-      `connection refused: ${settings.maxConnections} are there already (INGEST_MAX_CONNECTIONS)`,
-    );
+    const why = "there are as many as may be (INGEST_MAX_CONNECTIONS, or what the process may open)";
+    warn({ remote }, `connection refused: ${why}`);
   }
 
   /** One timer for all, and not one per request. */

@@ -463,6 +463,21 @@ test("connections beyond the bound are closed, and one that sends its head slowl
   expect((await post(d1, envelope())).status).toBe(202);
 });
 
+test("connections find no room beyond half of what the process may open, whatever the setting says", async () => {
+  const kit = join(import.meta.dir, "../../kit/ingest-source.ts");
+  const script = `
+    import { connect } from "node:net";
+    const { port } = await (await import("${kit}")).startIngest([], 1024);
+    const sockets = Array.from({ length: 60 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+    let closed = 0;
+    for (const socket of sockets) socket.on("close", () => closed++);
+    for (let i = 0; i < 500 && closed < 24; i++) await Bun.sleep(20);
+    process.stdout.write(String(sockets.length - closed));
+    process.exit(0);`;
+  const child = Bun.spawn(["sh", "-c", 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, script]);
+  expect(await new Response(child.stdout).text()).toBe("36");
+}, 60_000);
+
 /** All requests at once, and what is answered to them until the last one is or the connection ends. */
 async function atOnce(requests: readonly string[]): Promise<{ answers: number; isClosed: boolean }> {
   let [text, isClosed] = ["", false];
