@@ -104,7 +104,7 @@ export function createLookup(options: LookupOptions): Lookup {
     if (outage.isLong()) return queueMicrotask(() => done("unavailable"));
     const deadlineMs = clock.monoMs() + settings.registryWaitMs;
     flights.open({ tenantId, deviceId }, siteId, deadlineMs, isKnown).waiting.push(done);
-    if (!outage.isOn()) schedule(gatherMs);
+    schedule(gatherMs);
   }
 
   function schedule(afterMs: number) {
@@ -122,7 +122,6 @@ export function createLookup(options: LookupOptions): Lookup {
     // While the registry is away, something must be looked up to learn that it is back.
     const probe = outage.probe();
     if (ids.length === 0 && probe !== null) ids.push(probe);
-    if (ids.length === 0) return;
     running++;
     nextStartMs = clock.monoMs() + queryEveryMs;
     void query(ids, batch).finally(() => {
@@ -179,7 +178,6 @@ export function createLookup(options: LookupOptions): Lookup {
     if (unheard !== null && !outage.isOn()) return [ids, batch];
     const fit = batch.filter(({ tenantId, deviceId }) => !cache.isFresh(tenantId, deviceId));
     const { rows, learn } = await held.find(fit.map(({ tenantId, deviceId }) => ({ tenantId, deviceId })));
-    if (isClosed) return [[], []];
     const found = byDevice(rows);
     const rest = batch.filter(({ key }) => !found.has(key));
     for (const flight of batch) {
@@ -227,7 +225,6 @@ export function createLookup(options: LookupOptions): Lookup {
 
   /** All flights may wait equally long, so the first to be opened is the first to expire. */
   function expire() {
-    expiry = null;
     for (const flight of flights.all()) {
       const leftMs = Math.max(flight.deadlineMs, lastAnswerMs + settings.registryWaitMs) - clock.monoMs();
       if (leftMs > 0) {
@@ -236,6 +233,7 @@ export function createLookup(options: LookupOptions): Lookup {
       }
       flights.answer(flight, "unavailable");
     }
+    expiry = null;
   }
 
   function takeUnverified(): Flight | undefined {

@@ -6,6 +6,7 @@ import { silentLog } from "../../src/core/log/log.ts";
 import { DeviceAuthCache } from "../../src/registry/auth-cache.ts";
 import type { Answer } from "../../src/registry/flights.ts";
 import { createLookup } from "../../src/registry/lookup.ts";
+import type { SharedCache } from "../../src/core/shared-cache.ts";
 import { deviceKey, type DeviceAuth, type DeviceId } from "../../src/core/device.ts";
 import { aDevice } from "../kit/builders.ts";
 import { simulatedClock } from "../kit/clock.ts";
@@ -13,7 +14,12 @@ import { simulatedClock } from "../kit/clock.ts";
 type Mood = "answers" | "refuses" | "hangs";
 
 export function setting(
-  options: { autoProvision?: boolean; answersAfterMs?: number; sizeMax?: number } = {},
+  options: {
+    autoProvision?: boolean;
+    answersAfterMs?: number;
+    sizeMax?: number;
+    shared?: SharedCache;
+  } = {},
 ) {
   const clock = simulatedClock();
   const cache = new DeviceAuthCache(
@@ -52,6 +58,7 @@ export function setting(
       },
     },
     cache,
+    shared: options.shared,
     clock,
     settings: { registryWaitMs: 5000, autoProvision: options.autoProvision ?? false },
     log: silentLog,

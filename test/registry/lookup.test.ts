@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { sleep, type Clock } from "../../src/core/clock.ts";
+import type { SharedCache } from "../../src/core/shared-cache.ts";
 import { probeDevicesMax, queryDevicesMax } from "../../src/registry/lookup.ts";
 import { provisionedAtOnceMax } from "../../src/registry/provisioning.ts";
 import { aDevice } from "../kit/builders.ts";
@@ -198,6 +200,17 @@ describe("changes", () => {
     },
   );
 
+  test("that were missed until now, while a query is under way, void its answer", async () => {
+    const { clock, devices, ask, register, lookup } = setting();
+    register("a");
+    const answers = ask("a");
+    await clock.pass(2);
+    devices.set("acme/a", aDevice({ deviceId: "a", status: "REVOKED" }));
+    lookup.watcher.restored();
+    await clock.pass(50);
+    expect(answers).toEqual(["REVOKED"]);
+  });
+
   test("of another tenant do not", async () => {
     const { clock, queries, ask, register, lookup } = setting();
     register("a");
@@ -245,6 +258,18 @@ describe("changes", () => {
     expect(lookup.stats().waiting).toBe(0);
   });
 
+  test("missed meanwhile are caught up, though nobody asks", async () => {
+    const { clock, cache, register, lookup } = setting({ sizeMax: 20_000 });
+    for (let at = 0; at < 12_000; at++) {
+      register(`d${at}`);
+      cache.put(aDevice({ deviceId: `d${at}` }));
+    }
+    lookup.watcher.lost();
+    lookup.watcher.restored();
+    await clock.pass(200);
+    expect([cache.isFresh("acme", "d0"), cache.isFresh("acme", "d11999")]).toEqual([true, true]);
+  });
+
   test("of app_settings are passed on", () => {
     const { lookup, events } = setting();
     lookup.watcher.settings();
@@ -283,6 +308,18 @@ describe("AUTO_PROVISION", () => {
   });
 });
 
+test("a device whose site nobody has named is not registered, and is by its first message that names it", async () => {
+  const { clock, provisioned, lookup, ask } = setting({ autoProvision: true });
+  const showsToken = () => lookup.resolve("acme", "new", null, () => {});
+  showsToken();
+  await clock.pass(30);
+  expect(provisioned).toEqual([]);
+  showsToken();
+  ask("new");
+  await clock.pass(30);
+  expect(provisioned).toEqual(["new at lab-1"]);
+});
+
 test("a device that speaks again while it is registered is registered once, and spends the allowance once", async () => {
   const { clock, provisioned, ask, lookup } = setting({ autoProvision: true, answersAfterMs: 100 });
   const devices = Array.from({ length: provisionedAtOnceMax }, (_, i) => `new-${i}`);
@@ -305,17 +342,117 @@ test("strangers that are not to be registered do not wait for those that are", a
   expect(answers.every(([first]) => first === "unknown")).toBe(true);
 });
 
-test("close answers all flights with unavailable, leaves no timer, and queries no more", async () => {
-  const { clock, queries, ask, fake, lookup } = setting();
-  fake.mood = "refuses";
-  const answers = ask("a");
-  await clock.pass(100);
-  const asked = queries.length;
-  lookup.close();
-  ask("b");
-  await clock.pass(10_000);
-  expect(answers).toEqual(["unavailable"]);
-  expect(ask("b").every((answer) => answer === "unavailable")).toBe(true);
-  expect(queries).toHaveLength(asked);
-  expect(clock.pending()).toBe(0);
+describe("close", () => {
+  test("answers who waits and who asks later with unavailable, leaves no timer, and queries no more", async () => {
+    const { clock, queries, ask, fake, lookup } = setting();
+    fake.mood = "refuses";
+    const answers = ask("a");
+    await clock.pass(100);
+    const asked = queries.length;
+    lookup.close();
+    expect(clock.pending()).toBe(0);
+    const later = ask("b");
+    await clock.pass(10_000);
+    expect([answers, later]).toEqual([["unavailable"], ["unavailable"]]);
+    expect(queries).toHaveLength(asked);
+  });
+
+  test.each(["answers", "hangs"] as const)(
+    "a query that is under way and then %s tells nobody",
+    async (mood) => {
+      const { clock, cache, queries, ask, register, fake, lookup, events } = setting();
+      register("a");
+      fake.mood = "refuses";
+      ask("gone");
+      await clock.pass(10);
+      fake.mood = mood;
+      ask("a");
+      while (queries.length < 2) await clock.pass(1);
+      lookup.close();
+      await clock.pass(10_000);
+      expect([events, queries.length, cache.size, clock.pending()]).toEqual([[], 2, 0, 0]);
+    },
+  );
+
+  test("one that fails then is no outage", async () => {
+    const { clock, ask, fake, lookup } = setting();
+    fake.mood = "hangs";
+    ask("a");
+    await clock.pass(10);
+    lookup.close();
+    await clock.pass(10_000);
+    expect(lookup.stats()).toMatchObject({ available: true, errors: 1 });
+  });
+});
+
+/** A shared cache that holds a row of each of these devices, and answers after 5 ms. */
+function aSharedCache(clock: () => Clock, ...deviceIds: readonly string[]) {
+  const state = { isClosed: false, asked: 0, gap() {} };
+  const shared: SharedCache = {
+    async find(ids) {
+      state.asked += ids.length;
+      await sleep(clock(), 5);
+      const held = ids.filter(({ deviceId }) => deviceIds.includes(deviceId));
+      return { rows: held.map(({ deviceId }) => aDevice({ deviceId })), learn() {} };
+    },
+    forget() {},
+    forgetTenant() {},
+    listen: (heard) => void (state.gap = () => heard.gap()),
+    stats: () => ({}),
+    close: () => void (state.isClosed = true),
+  };
+  return { shared, state };
+}
+
+describe("beside a shared cache", () => {
+  function sharing(...deviceIds: readonly string[]) {
+    const { shared, state } = aSharedCache((): Clock => made.clock, ...deviceIds);
+    const made = setting({ shared });
+    made.lookup.watcher.restored();
+    return { ...made, state };
+  }
+
+  test("the registry is asked for what that has not, and while it is away for what it has, too", async () => {
+    const { clock, queries, register, ask, fake, lookup } = sharing("held");
+    const asked = () => queries.map((ids) => ids.map(({ deviceId }) => deviceId));
+    register("other");
+    expect([ask("held"), ask("other")]).toEqual([[], []]);
+    await clock.pass(30);
+    expect([ask("held"), ask("other")]).toEqual([["ACTIVE"], ["ACTIVE"]]);
+    expect(asked()).toEqual([["other"]]);
+    fake.mood = "refuses";
+    ask("new");
+    await clock.pass(30);
+    expect(lookup.stats()).toMatchObject({ available: false });
+    fake.mood = "answers";
+    lookup.watcher.unheard?.("the watch is lost");
+    ask("held");
+    while (!lookup.stats().available) await clock.pass(100);
+    expect(asked().at(-1)).toContain("held");
+  });
+
+  test("what may have been missed there is read again, unless each row is anyway", async () => {
+    const { clock, cache, ask, lookup, state } = sharing("held");
+    ask("held");
+    await clock.pass(30);
+    expect(cache.isFresh("acme", "held")).toBe(true);
+    lookup.watcher.unheard?.("the watch is lost");
+    state.gap();
+    expect(cache.isFresh("acme", "held")).toBe(true);
+    lookup.watcher.restored();
+    await clock.pass(30);
+    expect(cache.isFresh("acme", "held")).toBe(true);
+    state.gap();
+    expect(cache.isFresh("acme", "held")).toBe(false);
+  });
+
+  test("it ends with the look-ups, and what it answers then is asked for no more", async () => {
+    const { clock, queries, ask, lookup, state } = sharing();
+    ask("a");
+    await clock.pass(3);
+    expect(state.asked).toBe(1);
+    lookup.close();
+    await clock.pass(30);
+    expect([state.isClosed, queries.length]).toEqual([true, 0]);
+  });
 });

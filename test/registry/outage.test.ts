@@ -19,6 +19,9 @@ describe("when the registry does not answer", () => {
     expect(cache.stats()).toMatchObject({ stale_hits: 2, hits: 2, misses: 1 });
     expect(lookup.stats()).toMatchObject({ available: false, waiting: 0 });
     expect(lookup.stats().last_error).toContain(mood === "hangs" ? "no answer" : "refused");
+    fake.mood = "answers";
+    await clock.pass(10_000);
+    expect(cache.get("acme", "a")).toBeUndefined();
   });
 
   test("unknown devices wait REGISTRY_WAIT_MS, and not at all once it has been away as long", async () => {
@@ -85,6 +88,49 @@ describe("when the registry does not answer", () => {
     await clock.pass(20_000);
     expect(answers).toEqual(["unavailable"]);
     expect(queries.flat().filter(({ deviceId }) => deviceId === "b")).toHaveLength(1);
+  });
+
+  test("in each absence an unknown device waits as long, no longer, and is asked for as soon again", async () => {
+    const { clock, ask, fake, queries } = setting();
+    for (let n = 0; n < 3; n++) {
+      fake.mood = "refuses";
+      const [answers, before] = [ask(`d${n}`), queries.length];
+      await clock.pass(4_999);
+      expect([answers, queries.length - before]).toEqual([[], 5]);
+      await clock.pass(1);
+      expect(answers).toEqual(["unavailable"]);
+      fake.mood = "answers";
+      await clock.pass(20_000);
+    }
+  });
+
+  test("once its watch stands again it is asked at once, by one query at a time", async () => {
+    const { clock, ask, fake, queries, lookup } = setting();
+    fake.mood = "refuses";
+    ask("a");
+    await clock.pass(60_000);
+    while (queries.length < 20) await clock.pass(1);
+    await clock.pass(1);
+    fake.mood = "hangs";
+    const before = queries.length;
+    for (let n = 0; n < 5; n++) lookup.watcher.restored();
+    await clock.pass(30);
+    for (let n = 0; n < 5; n++) lookup.watcher.restored();
+    await clock.pass(100);
+    expect(queries).toHaveLength(before + 1);
+  });
+
+  test("nobody is asked for once it is over and nothing is to be read", async () => {
+    const { clock, ask, fake, queries, lookup } = setting();
+    fake.mood = "refuses";
+    ask("a");
+    await clock.pass(100);
+    fake.mood = "answers";
+    await clock.pass(10_000);
+    const before = queries.length;
+    lookup.watcher.restored();
+    await clock.pass(100);
+    expect(queries).toHaveLength(before);
   });
 
   test("a short absence costs an unknown device only the wait", async () => {
