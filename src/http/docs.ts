@@ -38,12 +38,15 @@ export function docEndpoints(others: readonly Endpoint[], version: () => string)
       summary: "This description for people",
       answer: { help: "A page that loads nothing from elsewhere.", media: ["text/html"] },
       handle({ request }) {
-        const html = page(made()).replaceAll(exampleOrigin, () => escape(new URL(request.url).origin));
+        parts ??= page(made()).split(exampleOrigin);
+        const html = parts.join(escape(new URL(request.url).origin));
         return new Response(html, { headers: { "content-type": "text/html; charset=utf-8" } });
       },
     }),
   ];
   let document: OpenApi | undefined;
+  /** Of the page, between which stands the origin at which it was asked for: anybody may ask, and to make it takes the thread. */
+  let parts: readonly string[] | undefined;
   const made = () => (document ??= openApi([...others, ...endpoints], version()));
   return endpoints;
 }

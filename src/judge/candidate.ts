@@ -149,9 +149,12 @@ export function fromReject(entry: Reject): Candidate {
   const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
   const address = namedBy(entry) ?? undefined;
-  const from = { address, speaker: address?.deviceId ? address : undefined };
   const { text, ...more } = unwrapRaw(payload);
-  return candidateOf({ receivedMs, topic, ...from, payload: utf8.encode(text), ...more, retained });
+  return candidateOf({
+    ...{ receivedMs, topic, address, payload: utf8.encode(text), ...more, retained },
+    // Who proved itself at CONNECT is not kept, so that it is whom the reject names.
+    speaker: address,
+  });
 }
 
 /** Who spoke, of a topic that is not in our form: the source or a mapping named the device when the message came. null: nobody did. */
@@ -292,6 +295,6 @@ function toEntry(
 
 /** The detail with its secrets blanked first and cut afterwards: half a token could not be found. */
 function detailOf(detail: string, candidate: Candidate): string {
-  const shown = hide(detail, secretsOf(candidate)).toWellFormed();
+  const shown = hide(detail, secretsOf(candidate));
   return shown.length <= detailCharsMax ? shown : `${shown.slice(0, detailCharsMax).toWellFormed()}…`;
 }

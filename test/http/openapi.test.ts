@@ -209,6 +209,22 @@ test("/docs names every route, loads nothing from elsewhere and runs nothing", a
   expect(withoutLines).not.toMatch(/<script|https?:\/\/|<link|<img| on\w+=| style=/);
 });
 
+test("/docs names the place at which it is asked for, whoever asked before", async () => {
+  const app = createApp({
+    view: fake.view,
+    adminToken: "an-admin-token-of-ours",
+    audit: () => {},
+    clock: systemClock,
+    log: silentLog,
+  });
+  for (const origin of ["http://one.example:81", "https://other.example"]) {
+    const response = await app.fetch(new Request(`${origin}/docs`), { clientAddress: "10.0.0.1" });
+    const places = (await response.text()).match(/curl -sS[^\n]*https?:[^/]*\/\/[^/]*/g) ?? [];
+    expect(places.length).toBeGreaterThan(20);
+    expect(places.filter((place) => !place.endsWith(origin))).toEqual([]);
+  }
+});
+
 test("/docs may use its own style sheet, and nothing else", async () => {
   const app = createApp({
     view: fake.view,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Pending } from "../../src/judge/contract.ts";
 import { aBody, aDevice, aMessage, aPolicy, aToken } from "../kit/builders.ts";
-import { court, dev, entryOf, pendingOf, withoutDevice, type Court } from "./court.ts";
+import { court, dev, entryOf, metrics, pendingOf, rejectOf, withoutDevice, type Court } from "./court.ts";
 
 describe("rates", () => {
   test("a device that flushes what it buffered for hours loses none of it, with the default settings", () => {
@@ -78,6 +78,12 @@ describe("rates", () => {
 });
 
 describe("what is kept of a reject", () => {
+  test("a detail is cut between two characters", () => {
+    const name = `x${"😀".repeat(150)}`;
+    const { detail } = rejectOf(court({ policy: dev }).judge.judge(metrics({ [name]: 1 })));
+    expect(detail).toMatch(/^metric "x😀+\ufffd…$/u);
+  });
+
   test("a topic or a site as long as a packet is cut, and the cut topic names no device either", () => {
     const { judge } = court();
     const topic = `tenant/${"a".repeat(30_000)}/device/d/${"b".repeat(30_000)}`;

@@ -252,6 +252,17 @@ describe("replay", () => {
     expect(replay(it.judge, reject, null).reason).toBe("UNREGISTERED_DEVICE");
   });
 
+  test("of a device that proved itself at CONNECT, the message need not name its site", () => {
+    const it = court({ policy: dev });
+    it.device = aDevice({ status: "REVOKED" });
+    const text = aBody({ provision_token: undefined, site_id: undefined });
+    const reject = rejectOf(
+      it.judge.judge(aMessage(text, { speaker: { tenantId: "acme", deviceId: "dev-0001" } })),
+    );
+    expect(reject.reason).toBe("DEVICE_REVOKED");
+    expect(replay(it.judge, reject, aDevice()).kind).toBe("event");
+  });
+
   test("what is wrong in itself stays wrong, and what exceeded MAX_PAYLOAD_BYTES may pass now", () => {
     const it = court({ policy: { ...dev, payloadBytesMax: 100 } });
     const malformed = rejectOf(it.judge.judge(aMessage("{nonsense")));

@@ -180,6 +180,13 @@ describe("a secret is nowhere in what is kept, shown or passed on", () => {
     },
   );
 
+  test("written with other escapes, in JSON that cannot be stored", () => {
+    const text = '{"provision_token":"gehäuse-17","note":"geh\\u00e4use-17","x":"\\u0000"}';
+    const { reason, payload } = entryOf(court({ policy: dev }).judge.judge(aMessage(text)));
+    expect(reason).toBe("UNSTORABLE_TEXT");
+    expect(payload).not.toContain("use-17");
+  });
+
   test("in the topic, named far within what is no JSON", () => {
     const message = aMessage(`${"x ".repeat(2_000)}token=SECRET-value-1`, {
       topic: "tenant/acme/device/SECRET-value-1/telemetry",

@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import type { Entry } from "../../src/core/entry.ts";
 import { grammarOf } from "../../src/sink/influx/grammar.ts";
 import { encodeLine, textOf, type Column, type ColumnType, type Table } from "../../src/sink/influx/line.ts";
-import { escapeName, Unwritable } from "../../src/sink/influx/names.ts";
+import { escapeName, namesIn, Unwritable } from "../../src/sink/influx/names.ts";
 import { event } from "../contract/entries.ts";
 import { parseLine, parseLines } from "../kit/lineparser.ts";
 
@@ -83,6 +83,9 @@ describe("the lines of the specification", () => {
   test("an event without a field has no line", () => {
     expect(encode({}, { ...device, msgType: "heartbeat" })).toBeNull();
     expect(encode({ metrics: { a: null } }, device)).toBeNull();
+    expect(encode({ seq: null, metrics: null }, device)).toBeNull();
+    expect(encode({ seq: null, metrics: { a: 1 } }, device)).toContain("site_id=s1 a=1 ");
+    expect(namesIn({ payload: '{"seq":1,"metrics":null}' })).toEqual(["seq"]);
   });
 });
 
