@@ -155,7 +155,7 @@ function build(options: GatewayOptions, closers: Closers): Gateway {
   lookup.onAvailable(() => rejudge.nudge());
   clock.onTimeKnown(() => rejudge.nudge());
 
-  const common = { dataDir, gatewayId, clock, log };
+  const common = { dataDir, gatewayId, devicesMax: config.cache.sizeMax, clock, log };
   const latest = openLatest({ redis: config.redis, events: store.events, held: spool, clock });
   closers.add(() => latest.view.close());
   const sinks = [store.tables, ...openSinks(config, { ...common, held: spool, events: store.events })];

@@ -30,6 +30,7 @@ import { createCollisions } from "../src/sink/influx/collisions.ts";
 import { encodeLine } from "../src/sink/influx/line.ts";
 import { planFor, plansMax } from "../src/sink/influx/plan.ts";
 import { createSeries, seriesMax } from "../src/sink/influx/series.ts";
+import { createEncoder, endingsMax, framesMax } from "../src/sink/kafka/record.ts";
 import { columnsMax, createTypeMap } from "../src/sink/influx/types.ts";
 import { memoryBytes, Tail } from "../src/spool/tail.ts";
 import { RedeliveryWindow } from "../src/spool/redelivery.ts";
@@ -260,6 +261,31 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
         if (line !== null) collisions.place(line, new Map());
       }
       return [series, collisions];
+    },
+  ],
+  [
+    "frame",
+    framesMax,
+    () => {
+      const encoder = createEncoder("gw", "tenant/device");
+      const payload = '{"seq":1,"metrics":{"temperature":20.1,"pressure":1013}}';
+      for (let i = 0; i < 2 * framesMax; i++) {
+        const [tenantId = "", deviceId = ""] = `${key(i)}/telemetry`.split("/");
+        encoder.valueOf(event(i, { tenantId, deviceId, payload }));
+      }
+      return encoder;
+    },
+  ],
+  [
+    "ending",
+    endingsMax,
+    () => {
+      const encoder = createEncoder("gw", "device");
+      for (let i = 0; i < 2 * endingsMax; i++) {
+        const metrics = Array.from({ length: 60 }, (_, at) => `"metric-${i}-${at}":1`).join(",");
+        encoder.valueOf(event(i, { deviceId: "d", payload: `{"metrics":{${metrics}}}` }));
+      }
+      return encoder;
     },
   ],
   [

@@ -26,6 +26,7 @@ import { plansMax } from "../src/sink/influx/plan.ts";
 import { columnsMax } from "../src/sink/influx/types.ts";
 import { seriesMax } from "../src/sink/influx/series.ts";
 import { askedSources } from "../src/source/index.ts";
+import { endingsMax, framesMax } from "../src/sink/kafka/record.ts";
 import { retainedTopicsMax } from "../src/spool/retained.ts";
 import type { Config } from "../src/config/tables.ts";
 
@@ -58,6 +59,10 @@ export const itemBytes = {
   plan: 16_384,
   /** A series with the last times of its readings, however long those are. */
   series: 1_152,
+  /** A device as its records name it. */
+  frame: 576,
+  /** What closes the records of all devices that measure the same. */
+  ending: 8_192,
   /** A place in the window of a drain. */
   place: 16,
 };
@@ -76,7 +81,7 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
   const lanes = sinks.map((kind) => Number(valuesOf(config, kind)["concurrency"] ?? 1));
   const batches = 1 + lanes.reduce((sum, concurrency) => sum + concurrency, 0);
   const drains = 1 + sinks.length;
-  const hasInflux = sinks.some(({ name }) => name === "influx");
+  const [hasInflux, hasKafka] = ["influx", "kafka"].map((asked) => sinks.some(({ name }) => name === asked));
   const memory = memoryShares(config.memory);
   const { sizeMax } = config.cache;
   const buckets = 2 * Math.max(bucketsMax, sizeMax) + otherBucketMaps * bucketsMax;
@@ -115,7 +120,18 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       ? [
           { part: "columns of InfluxDB", bytes: columnsMax * itemBytes.column },
           { part: "forms of payloads as lines of InfluxDB", bytes: plansMax * itemBytes.plan },
-          { part: "series of InfluxDB, in two generations", bytes: 2 * seriesMax * itemBytes.series },
+          {
+            part: "series of InfluxDB, in two generations (AUTH_CACHE_MAX_SIZE)",
+            bytes: 2 * Math.max(seriesMax, sizeMax) * itemBytes.series,
+          },
+        ]
+      : []),
+    ...(hasKafka
+      ? [
+          {
+            part: "devices as Kafka's records name them (AUTH_CACHE_MAX_SIZE)",
+            bytes: Math.max(framesMax, 2 * sizeMax) * itemBytes.frame + endingsMax * itemBytes.ending,
+          },
         ]
       : []),
     { part: "live streams of readers that are slow", bytes: streamsBytesMax },

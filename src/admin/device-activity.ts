@@ -36,9 +36,9 @@ export class DeviceActivity {
   #old = new Map<string, Row>();
   readonly #youngMax: number;
 
-  /** @param devices so many may be cached */
-  constructor(devices = 0) {
-    this.#youngMax = Math.max(activeDevicesMax, devices);
+  /** @param devicesMax so many may be cached */
+  constructor(devicesMax = 0) {
+    this.#youngMax = Math.max(activeDevicesMax, devicesMax);
   }
 
   note(entries: readonly Entry[]): void {

@@ -157,6 +157,8 @@ export interface SinkParts<V> {
   readonly gatewayId: string;
   /** Where it may keep a file of its own. */
   readonly dataDir: string;
+  /** So many devices may be cached: of as many a sink may keep something. Absent: as it says itself. */
+  readonly devicesMax?: number | undefined;
   /** What this gateway still has, for a downstream system that lost its memory, and how far a sink had taken it. */
   readonly held: HeldEntries & { cursorOf(sink: string): Pick<Cursor, "seq" | "detours"> };
   readonly events: EventTable;

@@ -123,9 +123,9 @@ export interface Limiter {
   size(): number;
 }
 
-/** @param devices so many may speak in turn without one that loses its bucket */
-export function createLimiter(devices = 0): Limiter {
-  const youngMax = Math.max(bucketsMax, devices);
+/** @param devicesMax so many may speak in turn without one that loses its bucket */
+export function createLimiter(devicesMax = 0): Limiter {
+  const youngMax = Math.max(bucketsMax, devicesMax);
   let young = new Map<string, Bucket>();
   let old = new Map<string, Bucket>();
   let latestMs = Number.NEGATIVE_INFINITY;

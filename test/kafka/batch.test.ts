@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { crc32c } from "../../src/kafka/crc32c.ts";
 import { Utf8 } from "../../src/kafka/utf8.ts";
 import { murmur2, partitionOf } from "../../src/kafka/murmur2.ts";
-import { createEncoder } from "../../src/sink/kafka/record.ts";
+import { createEncoder, framesMax } from "../../src/sink/kafka/record.ts";
 import { metricsOf } from "../../src/sink/kafka/metrics.ts";
 import { sharedKafka } from "../kit/kafka/broker.ts";
 import { kafkaTestable, newTopic, produceByKcat, readTopic } from "../kit/kafka/client.ts";
@@ -112,6 +112,14 @@ describe("values of one encoder after another", () => {
     made.begin("epoch");
     return made;
   };
+
+  test("begin alike with each message of a device, in a fleet of as many as may be cached", () => {
+    const made = createEncoder("gw", "device", framesMax);
+    const keyOf = (i: number) => made.keyOf(event(1, { deviceId: `d${i}` })).bytes;
+    const first = keyOf(0);
+    for (let i = 1; i < 2 * framesMax; i++) keyOf(i);
+    expect(keyOf(0)).toBe(first);
+  });
 
   test("are what a new one makes, and say when and which", () => {
     const one = encoder();

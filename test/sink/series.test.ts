@@ -17,8 +17,8 @@ const [telemetry, status] = [tableOf("telemetry"), tableOf("status")];
 const addressOf = (deviceId: string) =>
   new Address(`tenant/acme/device/${deviceId}/telemetry`, "acme", deviceId, "telemetry", true);
 
-function cache() {
-  const series = createSeries();
+function cache(devicesMax?: number) {
+  const series = createSeries(devicesMax);
   return (address: Address | undefined, table = telemetry, more: EntryChanges = {}) => {
     const { deviceId = "d1" } = address ?? {};
     return series(event(1, { ...(address && { address }), deviceId, ...more }), table, grammar);
@@ -82,4 +82,12 @@ test("a series that is asked for again in the moment in which the older ones go 
   // With the first of the last so many the generation ends that has it; with it the next one.
   for (let i = 1; i < 2 * seriesMax; i++) of(undefined, telemetry, { deviceId: `other-${i}` });
   expect(of(address).slots).toHaveLength(1);
+});
+
+test("of a fleet beyond the bound each keeps its series, if so many devices may be cached", () => {
+  const devices = 2 * seriesMax + 1;
+  const [of, address] = [cache(devices), addressOf("d1")];
+  const first = of(address);
+  for (let i = 1; i < devices; i++) of(undefined, telemetry, { deviceId: `other-${i}` });
+  expect(of(address)).toBe(first);
 });

@@ -43,6 +43,8 @@ export interface LinesOptions {
   readonly clock: Clock;
   /** How far an event's time may lie from its arrival; 0 if there is no bound. */
   readonly distanceMaxMs: number;
+  /** So many devices may be cached. */
+  readonly devicesMax?: number | undefined;
 }
 
 /** What a line usually takes; a body that needs more grows. */
@@ -51,8 +53,8 @@ const lineBytes = 192;
 const sparesMax = 4;
 const spareBytesMax = 4_194_304;
 
-export function createLines({ types, collisions, clock, distanceMaxMs }: LinesOptions) {
-  const series = createSeries();
+export function createLines({ types, collisions, clock, distanceMaxMs, devicesMax }: LinesOptions) {
+  const series = createSeries(devicesMax);
   const spares: Memory[] = [];
 
   /** The line in the usual case, in one pass; else null. */

@@ -43,13 +43,15 @@ export class KnownSeries implements Series, Found, Words {
 
 export type SeriesOf = (entry: Entry, table: Table, grammar: Grammar) => KnownSeries;
 
-/** At least this many series are cached, at most twice as many. */
+/** At least this many series are cached, or as many as devices may be, and at most twice as many. */
 export const seriesMax = 16_384;
 
 /** By table, and by device and site: two of one name never take turns in one place, where each would forget the other's last times. */
 type Known = Map<Table, Map<string, KnownSeries>>;
 
-export function createSeries(): SeriesOf {
+/** @param devicesMax so many may be cached */
+export function createSeries(devicesMax = 0): SeriesOf {
+  const youngMax = Math.max(seriesMax, devicesMax);
   let young: Known = new Map();
   let old: Known = new Map();
   let size = 0;
@@ -60,7 +62,7 @@ export function createSeries(): SeriesOf {
     if (known !== undefined) return known;
     const series = old.get(table)?.get(key) ?? new KnownSeries(newSeries(entry, table, grammar));
     series.home = undefined;
-    if (size >= seriesMax) {
+    if (size >= youngMax) {
       forget(old);
       [old, young, size] = [young, new Map(), 0];
     }

@@ -54,6 +54,7 @@ export interface InfluxOptions {
   readonly log: Log;
   /** Where the column types are kept. */
   readonly dataDir: string;
+  readonly devicesMax?: number | undefined;
   readonly held: SinkParts<unknown>["held"];
   readonly fetch?: Fetch;
 }
@@ -68,14 +69,14 @@ const requestsPerDelivery = 4;
 const dayMs = 86_400_000;
 
 export function openInfluxSink(options: InfluxOptions): Sink {
-  const { settings, clock, held } = options;
+  const { settings, devicesMax, clock, held } = options;
   const directory = directoryOf(settings);
   const target = directory === null ? server(options) : files(options, directory);
   const { databaseOf, tenantTag, types, collisions } = createEncoding(options);
   const tally = createTally();
   const pace = createPace(linesMax);
   const deliver = createDeliver({
-    ...{ target, types, collisions, tally, pace, clock, tenantTag, held, databaseOf },
+    ...{ target, types, collisions, tally, pace, clock, tenantTag, devicesMax, held, databaseOf },
     distanceMaxMs: settings.timeDistanceMaxDays * dayMs,
     retentionMs: retentionSeconds(settings.retention ?? "forever") * 1_000,
   });

@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Entry } from "../../core/entry.ts";
-import { interned } from "../../core/text/own-text.ts";
+import { ownText } from "../../core/text/own-text.ts";
 import { murmur2 } from "../../kafka/murmur2.ts";
 import { Utf8 } from "../../kafka/utf8.ts";
 import { metricsOf } from "./metrics.ts";
@@ -32,22 +32,30 @@ interface Frame extends Key {
   readonly siteId: string | null;
   /** Between the time and the values. */
   readonly device: Uint8Array;
-  /** Of its last message: the names of the metrics, and what stands between the values and seq. */
-  names: readonly string[];
-  rest: Uint8Array;
+  /** Of its last message. */
+  ending: Ending;
+}
+
+/** What stands between the values and seq: one of all devices whose metrics have the same names. */
+interface Ending {
+  /** Of the metrics. */
+  readonly names: readonly string[];
+  readonly bytes: Uint8Array;
   /** What of that follows the names. */
   readonly metadata: string;
 }
 
 type Frames = Map<string | null, Map<string | null, Map<string | null, Frame>>>;
 
-/** Devices whose frame is kept; beyond, all are forgotten. */
-const framesMax = 10_000;
+/** Devices whose frame is kept, or two message types of each that may be cached; beyond, all are forgotten. */
+export const framesMax = 10_000;
+export const endingsMax = 1_000;
 /** Longer lists of names are not kept. */
 const labelsCharsMax = 1_000;
 const noKey = { bytes: null } as const;
 
-export function createEncoder(gatewayId: string, named: "device" | "tenant/device"): Encoder {
+/** @param devicesMax so many may be cached */
+export function createEncoder(gatewayId: string, named: "device" | "tenant/device", devicesMax = 0): Encoder {
   /** By message type, tenant and device: to make one key of the three cost more than all the rest. */
   const frames: Frames = new Map();
   let size = 0;
@@ -69,7 +77,7 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
     const { msgType, tenantId, deviceId, siteId } = entry;
     const found = frames.get(msgType)?.get(tenantId)?.get(deviceId);
     if (found?.siteId === siteId) return found;
-    if (size >= framesMax) {
+    if (size >= Math.max(framesMax, 2 * devicesMax)) {
       frames.clear();
       size = 0;
     }
@@ -102,8 +110,8 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
     const frame = frameOf(entry);
     head(entry, entry.eventMs ?? entry.receivedMs, entry.eventNs);
     out.bytes(frame.device);
-    const { names, seq } = metricsOf(entry.payload, frame.names, out);
-    out.bytes(names === frame.names ? frame.rest : restOf(frame, names));
+    const { names, seq } = metricsOf(entry.payload, frame.ending.names, out);
+    out.bytes(names === frame.ending.names ? frame.ending.bytes : endingFor(frame, names));
     if (seq !== "") {
       out.slice(',"seq":', 0, 7);
       out.slice(seq, 0, seq.length);
@@ -156,30 +164,42 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
     site_id: siteId ?? "",
     msg_type: type,
   };
-  const frame: Frame = {
+  return {
     bytes,
     hash: murmur2(bytes) & 0x7fffffff,
     siteId,
     device: encoder.encode(`,"device_id":${JSON.stringify(name)},"values":[`),
-    names: [],
-    rest: new Uint8Array(),
-    metadata: `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
+    ending: endingOf(
+      [],
+      "",
+      `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
+    ),
   };
-  restOf(frame, []);
-  return frame;
 }
 
-/** What stands between values and seq; it is kept for the device's next message. */
-function restOf(frame: Frame, names: readonly string[]): Uint8Array {
+/** Of other names than those of the device's last message; kept for its next one, unless it is long. */
+function endingFor(frame: Frame, names: readonly string[]): Uint8Array {
+  const { metadata } = frame.ending;
   const labels = names.join(",");
-  const rest = encoder.encode(`],"label":[${labels}],"labels":[${labels}]${frame.metadata}`);
-  if (labels.length > labelsCharsMax) return rest;
-  frame.names = names.map(wholeName);
-  return (frame.rest = rest);
+  if (labels.length > labelsCharsMax) return encoder.encode(endingText(labels, metadata));
+  frame.ending = endingOf(names, labels, metadata);
+  return frame.ending.bytes;
 }
 
-/** The same few names come again and again. */
-const wholeName = interned(1_000);
+const endings = new Map<string, Ending>();
+
+function endingOf(names: readonly string[], labels: string, metadata: string): Ending {
+  const text = endingText(labels, metadata);
+  const known = endings.get(text);
+  if (known !== undefined) return known;
+  if (endings.size >= endingsMax) endings.clear();
+  const ending = { names: names.map(ownText), bytes: encoder.encode(text), metadata: ownText(metadata) };
+  endings.set(ownText(text), ending);
+  return ending;
+}
+
+const endingText = (labels: string, metadata: string) =>
+  `],"label":[${labels}],"labels":[${labels}]${metadata}`;
 
 function within<V>(maps: Map<string | null, Map<string | null, V>>, key: string | null) {
   let found = maps.get(key);

@@ -70,7 +70,8 @@ const requestsPerDelivery = 8;
 
 const isMeant = (entry: Entry) => isFor("kafka", entry);
 
-export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: SinkParts<KafkaSettings>): Sink {
+export function openKafkaSink(parts: SinkParts<KafkaSettings>): Sink {
+  const { settings, gatewayId, dataDir, devicesMax, clock, log } = parts;
   const name = `sluice-${gatewayId}`;
   const names = {
     transactionalId: name,
@@ -90,7 +91,7 @@ export function openKafkaSink({ settings, gatewayId, dataDir, clock, log }: Sink
   };
   const known = new KnownPositions();
   const pace = createPace(entriesMax);
-  const packer = createPacker(createEncoder(gatewayId, settings.deviceId), () => clock.wallMs());
+  const packer = createPacker(createEncoder(gatewayId, settings.deviceId, devicesMax), () => clock.wallMs());
   const witness = createWitness(isMeant);
   const counts = { transactions: 0, sessions: 0, split: 0 };
   /** A delivery that the drain gave up may still be under way: the next waits for it, at most as long as its requests may take. */
