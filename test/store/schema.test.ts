@@ -68,9 +68,9 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     expect(done).toContain("created table sluice_position");
     expect(await triggerCount()).toBe(1);
     expect(await migratePostgres(db)).toEqual([
+      "added an index on device_registry.provision_token_hash",
       "added column device_registry.previous_token_hash",
       "added column device_registry.previous_token_until",
-      "added an index on device_registry.provision_token_hash",
       "added an index on device_registry.previous_token_hash",
       "added trigger sluice_device_insert",
       "added trigger sluice_device_update",
@@ -84,6 +84,16 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     const rows = await db.query("looking", (sql) => sql`select tenant_id, site_id from device_registry`);
     expect(rows.map((row) => ({ ...row }))).toEqual([{ tenant_id: "a", site_id: "c" }]);
     await db.close();
+  });
+
+  test("an index of many devices may take longer than PostgreSQL may for a batch", async () => {
+    for (const statement of existing) await run(statement);
+    await run(`create function slow() returns event_trigger language plpgsql as 'begin perform pg_sleep(1); end';
+      create event trigger slow on ddl_command_start when tag in ('CREATE INDEX') execute function slow()`);
+    const hasty = openPostgres({ ...db.options, timeoutMs: 500 });
+    const done = await migratePostgres(hasty);
+    await hasty.close();
+    expect(done).toContain("added an index on device_registry.provision_token_hash");
   });
 
   test("where a site has stored rows no empty registry is made in another database or schema: that would reject every device", async () => {

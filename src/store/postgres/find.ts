@@ -18,9 +18,16 @@ import { isOfTable } from "./postgres-words.ts";
 
 /** As text, whatever types a site has given them, and char(n) without its blanks; a site or a status that is NULL is none. */
 const columns = `r.tenant_id::text, r.device_id::text, coalesce(r.site_id::text, '') as site_id,
-  coalesce(r.status::text, '') as status, r.provision_token_hash::text,
-  to_jsonb(r) ->> 'previous_token_hash' as previous_token_hash,
-  (extract(epoch from (to_jsonb(r) ->> 'previous_token_until')::timestamptz) * 1000)::float8 as previous_token_until_ms`;
+  coalesce(r.status::text, '') as status, r.provision_token_hash::text, previous_token_hash::text,
+  (extract(epoch from previous_token_until::timestamptz) * 1000)::float8 as previous_token_until_ms`;
+
+/**
+ * A query of device_registry that names the overlap columns without their table: where that has none (an existing deployment, not migrated)
+ * they are those around the query, which are NULL. They may be added while the gateway runs. Rejected alternative: the row as JSON, for which its metadata is read: of 5,000 devices with 10 KB each it takes a second.
+ */
+export const withOverlap = (query: string) =>
+  `select found.* from (select null::text as previous_token_hash, null::timestamptz as previous_token_until) as absent,
+    lateral (${query}) as found`;
 
 const encodingQuery = "select current_setting('server_encoding') as name";
 /** Encodings in which a query may hold any text: UTF8 itself, and SQL_ASCII, which converts nothing. */
@@ -53,18 +60,18 @@ export function createFind({
   const byName = (ids: readonly DeviceId[]) =>
     db.ask<Columns<DeviceAuth>>(
       "looking up devices",
-      `select ${columns}
+      withOverlap(`select ${columns}
         from unnest(${textArray(ids.map((id) => id.tenantId))}, ${textArray(ids.map((id) => id.deviceId))})
           as wanted (tenant_id, device_id)
-        join device_registry r on r.tenant_id = wanted.tenant_id and r.device_id = wanted.device_id`,
+        join device_registry r on r.tenant_id = wanted.tenant_id and r.device_id = wanted.device_id`),
     );
 
   const byBytes = (ids: readonly DeviceId[]) =>
     db.ask<Columns<DeviceAuth>>(
       "looking up devices by their bytes",
-      `select ${columns} from device_registry r
+      withOverlap(`select ${columns} from device_registry r
         where (convert_to(r.tenant_id, 'UTF8'), convert_to(r.device_id, 'UTF8')) in (
-          select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}, ${bytesArray(ids.map((id) => id.deviceId))}))`,
+          select * from unnest(${bytesArray(ids.map((id) => id.tenantId))}, ${bytesArray(ids.map((id) => id.deviceId))}))`),
     );
 
   return async (ids) => {

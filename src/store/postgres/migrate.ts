@@ -6,7 +6,7 @@
  * token overlap need. Both may be run at any time by any number of processes: an advisory lock lets one at a time.
  */
 import { Outage } from "../../core/outage.ts";
-import { serverError, type Postgres, type Transaction } from "./postgres-client.ts";
+import { openPostgres, serverError, type Postgres, type Transaction } from "./postgres-client.ts";
 import {
   missesReplicas,
   overlapColumns,
@@ -59,17 +59,29 @@ function mustNotBeGone({ place }: Postgres, gone: readonly string[]): void {
  * Brings the database to what this version wants. @returns what was done, one sentence each; nothing if it was all there
  * @param isAnew empty tables may take the place of those that this site had
  */
-export function migratePostgres(db: Postgres, isAnew = false): Promise<string[]> {
-  return change(db, "migrating", async (tx) => {
-    if (!isAnew) mustNotBeGone(db, goneOf(db, await missingIn(tx)));
-    const done = await createMissingTables(tx);
-    if (await isTable(tx, "device_registry")) {
-      done.push(...(await addOverlapColumns(tx)));
-      done.push(...(await addTokenIndexes(tx)));
-    }
-    done.push(...(await addTriggers(tx)));
-    return done;
-  });
+export async function migratePostgres(db: Postgres, isAnew = false): Promise<string[]> {
+  const patient = openPostgres({ ...db.options, timeoutMs: Math.max(db.options.timeoutMs, migrateMaxMs) });
+  try {
+    return await change(patient, "migrating", (tx) => migrated(patient, tx, isAnew));
+  } finally {
+    await patient.close();
+  }
+}
+
+/** The index of three million devices takes longer than a batch may. Locks are waited for no longer than ever. */
+const migrateMaxMs = 600_000;
+
+async function migrated(db: Postgres, tx: Transaction, isAnew: boolean): Promise<string[]> {
+  if (!isAnew) mustNotBeGone(db, goneOf(db, await missingIn(tx)));
+  const done = await createMissingTables(tx);
+  if (await isTable(tx, "device_registry")) {
+    // What takes long comes first: it lets devices be looked up meanwhile, which a new column does not.
+    done.push(...(await addTokenIndex(tx, "provision_token_hash")));
+    done.push(...(await addOverlapColumns(tx)));
+    done.push(...(await addTokenIndex(tx, "previous_token_hash")));
+  }
+  done.push(...(await addTriggers(tx)));
+  return done;
 }
 
 /**
@@ -189,18 +201,15 @@ async function isTable(tx: Transaction, name: string): Promise<boolean> {
   return found.length > 0;
 }
 
-export type ColumnRow = { readonly attname: string };
+type ColumnRow = { readonly attname: string };
 /** Of device_registry. */
-export const columnsQuery = `select attname from pg_attribute
+const columnsQuery = `select attname from pg_attribute
     where attrelid = to_regclass('device_registry') and attnum > 0 and not attisdropped`;
 
 /** Is there room for a token that was rotated away? */
-export function isOverlapAmong(columns: readonly ColumnRow[]): boolean {
-  return Object.keys(overlapColumns).every((column) => columns.some(({ attname }) => attname === column));
-}
-
 export async function hasOverlapColumns(tx: Transaction): Promise<boolean> {
-  return isOverlapAmong(await tx.unsafe<ColumnRow[]>(columnsQuery));
+  const found = await tx.unsafe<ColumnRow[]>(columnsQuery);
+  return Object.keys(overlapColumns).every((column) => found.some(({ attname }) => attname === column));
 }
 
 async function addOverlapColumns(tx: Transaction): Promise<string[]> {
@@ -215,15 +224,11 @@ async function addOverlapColumns(tx: Transaction): Promise<string[]> {
 }
 
 /** An index of the deployment's own that begins with the column serves as well. */
-async function addTokenIndexes(tx: Transaction): Promise<string[]> {
-  const done: string[] = [];
+async function addTokenIndex(tx: Transaction, column: keyof typeof tokenIndexes): Promise<string[]> {
   const indexed = await tx<{ attname: string }[]>`${tx.unsafe(indexedColumns)}`;
-  for (const [column, statement] of Object.entries(tokenIndexes)) {
-    if (indexed.some(({ attname }) => attname === column)) continue;
-    await tx.unsafe(statement);
-    done.push(`added an index on device_registry.${column}`);
-  }
-  return done;
+  if (indexed.some(({ attname }) => attname === column)) return [];
+  await tx.unsafe(tokenIndexes[column]);
+  return [`added an index on device_registry.${column}`];
 }
 
 const indexedColumns = `select a.attname from pg_index i

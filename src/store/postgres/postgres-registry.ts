@@ -1,7 +1,6 @@
 /**
  * The registry in PostgreSQL. A look-up is one query for every device that waits; administration is plain SQL. A device_registry
- * without the overlap columns (an existing deployment, not migrated) is read as it is: the row is taken as JSON, in which a
- * column that does not exist is null.
+ * without the overlap columns (an existing deployment, not migrated) is read as it is (find.ts).
  */
 import { explain, type Log } from "../../core/log/log.ts";
 import { mustBeShown } from "./hidden.ts";

@@ -13,12 +13,12 @@ export const overlapColumns: Readonly<Record<string, string>> = {
 };
 
 /** Column → its index, for devices that show their token alone. */
-export const tokenIndexes: Readonly<Record<string, string>> = {
+export const tokenIndexes = {
   provision_token_hash: `create index device_registry_token_idx on device_registry (provision_token_hash)
     where provision_token_hash is not null`,
   previous_token_hash: `create index device_registry_previous_token_idx on device_registry (previous_token_hash)
     where previous_token_hash is not null`,
-};
+} as const;
 
 /** Table → statements that make it. */
 export const tables: Readonly<Record<string, readonly string[]>> = {

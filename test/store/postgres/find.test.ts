@@ -184,6 +184,25 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     await hidden.close();
   });
 
+  test("a look-up leaves the metadata of its devices unread: of many with much it took longer than a look-up may", async () => {
+    await open("UTF8");
+    await sql.unsafe(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
+      grant select (tenant_id, device_id, site_id, status, provision_token_hash, previous_token_hash, previous_token_until)
+        on device_registry to sluice_app`);
+    const limited = new URL(db.options.url);
+    limited.username = "sluice_app";
+    const narrow = openPostgres({ ...db.options, url: limited.href });
+    const { find, owners } = createPostgresRegistry({ db: narrow, log: silentLog });
+    const tokenHash = "ab".repeat(32);
+    await registry.update(idOf("plain-1"), { tokenHash });
+    await registry.update(idOf("plain-1"), { tokenHash: "cd".repeat(32), graceMs: 60_000 });
+    const [first] = await find(plain.slice(1, 2));
+    expect(first).toMatchObject({ ...idOf("plain-1"), previousTokenHash: tokenHash });
+    expect(first?.previousTokenUntilMs).toBeGreaterThan(Date.now());
+    expect(await owners([tokenHash])).toEqual([{ ...idOf("plain-1"), tokenHash }]);
+    await narrow.close();
+  });
+
   test("an error of every look-up is an outage, and does not make devices unregistered", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");
