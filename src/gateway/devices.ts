@@ -5,7 +5,7 @@ import type { Config } from "../config/index.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Closers } from "../core/closers.ts";
 import { explain, type Log } from "../core/log/log.ts";
-import { damageIn, removeSqlite } from "../core/file/sqlite.ts";
+import { damageIn, removeSqlite, unreadIn } from "../core/file/sqlite.ts";
 import { Said } from "../core/log/said.ts";
 import type { Registry } from "../core/registry.ts";
 import { openSharedAuth } from "../redis/shared-auth.ts";
@@ -58,12 +58,12 @@ interface CacheParts extends Pick<DeviceParts, "clock" | "log"> {
   readonly cache: DeviceAuthCache;
 }
 
-/** The file may be lost, since devices are looked up again: one that is damaged, as by a power cut, must not keep the gateway from its start. */
+/** The file may be lost, since devices are looked up again: one that is damaged, as by a power cut or a bad sector, must not keep the gateway from its start. */
 function restoredCache({ path, cache, clock, log }: CacheParts): SavedCache {
   try {
     return openSavedCache(path, cache, clock);
   } catch (cause) {
-    const damage = damageIn(cause);
+    const damage = damageIn(cause) ?? unreadIn(cause);
     if (damage === undefined) throw cause;
     log.warn({ path, error: explain(damage) }, "the auth cache kept on disk is damaged, and begun anew");
     removeSqlite(path);

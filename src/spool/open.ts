@@ -2,7 +2,8 @@
  * Opens a spool's file: checks its integrity and format. Whatever is wrong comes out as one sentence that names the file and the remedy.
  */
 import { join } from "node:path";
-import type { Database } from "bun:sqlite";
+import { type Database, SQLiteError } from "bun:sqlite";
+import { cureOf } from "../core/file/owner.ts";
 import { explain } from "../core/log/log.ts";
 import { damageIn, openSqlite, pageBytes, quickCheck, removeSqlite } from "../core/file/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
@@ -36,6 +37,8 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     db?.close();
     const damage = damageIn(error);
     if (damage !== undefined) throw damaged(path, explain(damage), damage);
+    if (error instanceof SQLiteError)
+      throw new Error(`${path} cannot be opened (${explain(error)}): ${cureOf(path)}`, { cause: error });
     throw error;
   }
 }

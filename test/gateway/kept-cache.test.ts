@@ -1,6 +1,6 @@
 /** The auth cache on disk, if the disk does not take it, or has damaged it. */
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,5 +80,18 @@ test.each([
   const third = start();
   expect([...third.cache.snapshot()].map((row) => row?.deviceId)).toEqual(["later"]);
   await third.stop();
+  await end();
+});
+
+test("one in a bad sector is begun anew, and the gateway starts", async () => {
+  const { lines, start, end } = await setUp();
+  const query = spyOn(Database.prototype, "query").mockImplementationOnce(() => {
+    // Only SQLite can make one of its errors; they are known by their name.
+    throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_READ" });
+  });
+  const { stop } = start();
+  query.mockRestore();
+  expect(lines.map(({ msg }) => msg)).toEqual(["the auth cache kept on disk is damaged, and begun anew"]);
+  await stop();
   await end();
 });

@@ -290,6 +290,16 @@ describe("a missing file is not taken for one that never existed", () => {
     expect(kit.spool({ dataDir }).head).toBe(0);
   });
 
+  test("a start that SQLite cannot make names the file", () => {
+    const dataDir = kit.dir();
+    kit.close(kit.spool({ dataDir }));
+    const refuse = (db: Database) => db.run("SELECT n FROM absent");
+    const path = join(dataDir, "spool.db");
+    expect(() => openSpoolFile(dataDir, refuse)).toThrow(
+      `${path} cannot be opened (no such table: absent): see that its directory`,
+    );
+  });
+
   test("a backup beside the log of a spool that was not closed is not merged with it, by a start or by a tool", () => {
     const [dataDir, backup] = [killed(), kit.dir()];
     const copy = new Database(join(killed(), "spool.db"));

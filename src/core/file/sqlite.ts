@@ -110,6 +110,12 @@ export function damageIn(error: unknown): SQLiteError | undefined {
   return said !== undefined && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
 }
 
+/** The error by which SQLite says that the disk does not read what is there, as of a bad sector; undefined if it is another. */
+export function unreadIn(error: unknown): SQLiteError | undefined {
+  const said = saidBySqlite(error);
+  return said?.code === "SQLITE_IOERR_READ" ? said : undefined;
+}
+
 /** The disk had no room for it. */
 export function isDiskFull(error: unknown): boolean {
   return saidBySqlite(error)?.code === "SQLITE_FULL";
