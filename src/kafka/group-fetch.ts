@@ -8,7 +8,7 @@ import { code, isOfPartition, KafkaError } from "./error.ts";
 import type { Cluster, Library } from "./kafka-client.ts";
 import { fetchInPace } from "./paced.ts";
 import { bareFetch, type Answer } from "./raw.ts";
-import { readRecords, type ReadRecord } from "./read-batch.ts";
+import { readRecords, type ReadRecord, type Room } from "./read-batch.ts";
 import type { Fetched, Place } from "./requests.ts";
 
 /** What whoever reads wants to know of a partition. */
@@ -70,28 +70,32 @@ export function fetchChecked(
         })),
       })),
     );
-    const fetched = await fetchInPace(pace, async (maxBytes) => {
+    const fetch = async (maxBytes: number) => {
       const send = sendRequestToNode(node)(api, { ...request, ...sessionless, topics, maxBytes });
       const { throttleMs, errorCode, fetched: of } = (await send) as unknown as Answer;
       // Over its quota: what is asked of this broker meanwhile would run out of its time.
       if (throttleMs > 0) await sleep(clock, throttleMs);
       if (errorCode !== 0) throw new KafkaTSApiError(errorCode, null, null);
       return of;
+    };
+    const responses: Awaited<ReturnType<typeof responseOf>>[] = [];
+    await fetchInPace(pace, fetch, async (fetched, room) => {
+      const found = fetched.flatMap((each) => {
+        const at = inTurn.find(
+          ({ topic, partition }) =>
+            (topic.topicName === each.topic || topic.topicId === each.topic) &&
+            partition.partition === each.partition,
+        );
+        if (at === undefined) return [];
+        const { topic, partition } = at;
+        const isFirst = at === inTurn[0];
+        return [
+          { fetched: { ...each, topic: topic.topicName, isFirst }, from: Number(partition.fetchOffset) },
+        ];
+      });
+      await mustBeFine(found);
+      for (const { fetched: of, from } of found) responses.push(await responseOf(of, from, room));
     });
-    const found = fetched.flatMap((each) => {
-      const at = inTurn.find(
-        ({ topic, partition }) =>
-          (topic.topicName === each.topic || topic.topicId === each.topic) &&
-          partition.partition === each.partition,
-      );
-      if (at === undefined) return [];
-      const { topic, partition } = at;
-      const isFirst = at === inTurn[0];
-      return [{ fetched: { ...each, topic: topic.topicName, isFirst }, from: Number(partition.fetchOffset) }];
-    });
-    await mustBeFine(found);
-    const responses = [];
-    for (const { fetched: of, from } of found) responses.push(await responseOf(of, from));
     return { sessionId: 0, responses };
   }
 
@@ -110,20 +114,19 @@ export function fetchChecked(
     throw new KafkaTSApiError(first.fetched.errorCode, null, { responses });
   }
 
-  async function responseOf(fetched: Fetched, from: number) {
+  async function responseOf(fetched: Fetched, from: number, room: Room) {
     const { topic, partition, errorCode } = fetched;
     const records: Carrier[] = [];
     let end: Place = { offset: from, epoch: watch.epochAt(topic, partition, from) };
     let error: unknown;
+    const carry = (record: ReadRecord) => {
+      records.push({ offsetDelta: record.offset, timestampDelta: 0, value: record, headers: [] });
+      end = { offset: record.offset + 1, epoch: record.epoch };
+    };
     try {
       if (errorCode !== 0)
         throw new KafkaError(errorCode, `partition ${partition} of ${topic} cannot be read`);
-      end =
-        backTo(fetched, from) ??
-        (await readRecords(fetched, end, (record) => {
-          records.push({ offsetDelta: record.offset, timestampDelta: 0, value: record, headers: [] });
-          end = { offset: record.offset + 1, epoch: record.epoch };
-        }));
+      end = backTo(fetched, from) ?? (await readRecords(fetched, end, carry, room));
     } catch (thrown) {
       error = thrown;
     }

@@ -4,10 +4,8 @@
  */
 import { Outage } from "../core/outage.ts";
 import { createPace, type Pace } from "../core/pace.ts";
+import { createRoom, fetchBytesMax, type Room } from "./read-batch.ts";
 import type { Fetched } from "./requests.ts";
-
-/** Of one answer, and of one partition in it. */
-const fetchBytesMax = 4 * 1024 * 1024;
 
 export const createFetchPace = (): Pace => createPace(fetchBytesMax);
 
@@ -35,13 +33,19 @@ export async function inPace<T>(pace: Pace, size: number, work: () => Promise<T>
   }
 }
 
-/** A broker gives one whole batch at least, whatever is asked for: what cannot get through is one batch only. */
+/**
+ * A broker gives one whole batch at least, whatever is asked for: what cannot get through is one batch only.
+ * @param read what it makes of the answer has the room; less is asked for next if that was short
+ */
 export async function fetchInPace(
   pace: Pace,
   fetch: (bytesMax: number) => Promise<readonly Fetched[]>,
-): Promise<readonly Fetched[]> {
+  read: (fetched: readonly Fetched[], room: Room) => Promise<void>,
+): Promise<void> {
   const { size } = pace;
   const fetched = await inPace(pace, size, () => fetch(size));
-  pace.taken(fetched.reduce((sum, { records }) => sum + records.length, 0));
-  return fetched;
+  const room = createRoom();
+  await read(fetched, room);
+  if (room.wasShort) pace.tooMuch(size);
+  else pace.taken(fetched.reduce((sum, { records }) => sum + records.length, 0));
 }

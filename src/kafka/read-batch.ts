@@ -21,20 +21,34 @@ export interface ReadRecord {
   readonly headers: ReadonlyMap<string, string> | undefined;
 }
 
+/** Of one answer, and of one partition in it. */
+export const fetchBytesMax = 4 * 1024 * 1024;
+
 const codecMask = 0x07;
 const control = 0x20;
 /** Type of a control record that says "aborted". */
 const abortMark = 0;
 
+/** For what one answer holds once it is unpacked, which may be a hundred times what came: the rest of it comes again. */
+export interface Room {
+  /** In bytes; the batch that takes the last of them is read whole. */
+  left: number;
+  wasShort: boolean;
+}
+
+/** As much as an answer brings that is not compressed. */
+export const createRoom = (): Room => ({ left: fetchBytesMax, wasShort: false });
+
 /**
  * Gives the records from `from` on to `take`, in order.
- * @returns where to go on: behind all whole batches, and the leader of the last of them
+ * @returns where to go on: behind all whole batches for which there was room, and the leader of the last of them
  * @throws if a batch is damaged or of a codec that is not known
  */
 export async function readRecords(
   fetched: Fetched,
   { offset: from, epoch: before }: Place,
   take: (record: ReadRecord) => void,
+  room = createRoom(),
 ): Promise<Place> {
   const { records: bytes } = fetched;
   const aborted = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
@@ -51,14 +65,21 @@ export async function readRecords(
     const attributes = batch.readInt16BE(at.attributes);
     const last = base + batch.readInt32BE(at.lastOffset);
     const producerId = batch.readBigInt64BE(at.producerId);
-    epoch = batch.readInt32BE(at.leaderEpoch);
     while (aborted[0] !== undefined && aborted[0].firstOffset <= last)
       leftOut.add(aborted.shift()?.producerId ?? -1n);
     const isControl = (attributes & control) !== 0;
     if (isControl && isAbort(batch)) leftOut.delete(producerId);
     const isAborted = (attributes & transactional) !== 0 && leftOut.has(producerId);
-    if (!isControl && !isAborted) {
+    const isGiven = !isControl && !isAborted;
+    // Not before a mark of a transaction: who gives the last record before it away tells that all up to there is read.
+    if (isGiven && room.left <= 0) {
+      room.wasShort = true;
+      break;
+    }
+    epoch = batch.readInt32BE(at.leaderEpoch);
+    if (isGiven) {
       const records = await unpacked(batch.subarray(at.records), attributes & codecMask);
+      room.left -= records.length;
       const count = batch.readInt32BE(at.count);
       const time = Number(batch.readBigInt64BE(at.firstTime));
       readBatch(records, { base, count, from, time, epoch }, take);

@@ -5,7 +5,15 @@ import { createFetchPace, fetchInPace, inPace } from "../../src/kafka/paced.ts";
 
 const whole = createFetchPace().size;
 const fails = (message: string) => () => Promise.reject(new Error(message));
+const read = () => Promise.resolve();
 const answer = (bytes: number) => [{ records: Buffer.alloc(bytes) }] as never;
+
+function fetching(bytes: number, asked: number[]) {
+  return (bytesMax: number) => {
+    asked.push(bytesMax);
+    return Promise.resolve(answer(bytes));
+  };
+}
 
 test.each([
   ["FETCH timed out", 1 / 2],
@@ -21,13 +29,20 @@ test.each([
 test("what is fetched is as large as the pace says, and grows again with full answers alone", async () => {
   const pace = createFetchPace();
   const asked: number[] = [];
-  await fetchInPace(pace, fails("FETCH timed out")).catch(() => {});
-  for (const bytes of [0, whole / 8, whole / 2, whole])
-    await fetchInPace(pace, (bytesMax) => {
-      asked.push(bytesMax);
-      return Promise.resolve(answer(bytes));
-    });
+  await fetchInPace(pace, fails("FETCH timed out"), read).catch(() => {});
+  for (const bytes of [0, whole / 8, whole / 2, whole]) await fetchInPace(pace, fetching(bytes, asked), read);
   expect(asked).toEqual([whole / 2, whole / 2, whole / 2, whole]);
+});
+
+test("less is fetched after an answer that is too much once it is unpacked, and more again after one that is not", async () => {
+  const pace = createFetchPace();
+  const asked: number[] = [];
+  for (const wasShort of [true, true, false, false, false, false])
+    await fetchInPace(pace, fetching(pace.size, asked), (_, room) => {
+      room.wasShort = wasShort;
+      return Promise.resolve();
+    });
+  expect(asked).toEqual([whole, whole / 2, whole / 4, whole / 2, whole, whole]);
 });
 
 test("what was sent and is answered comes back as it is", async () => {

@@ -11,7 +11,7 @@ import type { Intake } from "../../core/message.ts";
 import type { Pace } from "../../core/pace.ts";
 import { code, isOfPartition, KafkaError } from "../../kafka/error.ts";
 import { fetchInPace } from "../../kafka/paced.ts";
-import { readRecords, type ReadRecord } from "../../kafka/read-batch.ts";
+import { readRecords, type ReadRecord, type Room } from "../../kafka/read-batch.ts";
 import type { Fetched, Place, Wire } from "../../kafka/requests.ts";
 import { KafkaMessage, type Content } from "./message.ts";
 import { type Partition, unknownEpoch } from "./partition.ts";
@@ -33,6 +33,10 @@ export interface ReaderParts {
   say(partition: Partition, record: ReadRecord): Content | undefined;
   /** Records that are gone before they were read. */
   lost(partition: Partition, from: number, to: number): void;
+}
+
+interface TakingParts extends ReaderParts {
+  readonly inRoom: Room;
 }
 
 const troubleMs = 30_000;
@@ -70,9 +74,11 @@ async function readFrom(node: number, partitions: readonly Partition[], parts: R
       offset: next,
       epoch,
     }));
-    const answers = await fetchInPace(pace, (bytesMax) => wire.fetch(node, { wanted, waitMs, bytesMax }));
-    parts.answered();
-    await takeEach(node, inTurn, answers, parts);
+    const fetch = (bytesMax: number) => wire.fetch(node, { wanted, waitMs, bytesMax });
+    await fetchInPace(pace, fetch, (answers, inRoom) => {
+      parts.answered();
+      return takeEach(node, inTurn, answers, { ...parts, inRoom });
+    });
   }
 }
 
@@ -81,7 +87,7 @@ async function takeEach(
   node: number,
   inTurn: readonly Partition[],
   answers: readonly Fetched[],
-  parts: ReaderParts,
+  parts: TakingParts,
 ): Promise<void> {
   const errors: unknown[] = [];
   for (const fetched of answers) {
@@ -95,7 +101,7 @@ async function takeEach(
   if (errors.length > 0) throw errors[0];
 }
 
-async function take(node: number, partition: Partition, fetched: Fetched, parts: ReaderParts): Promise<void> {
+async function take(node: number, partition: Partition, fetched: Fetched, parts: TakingParts): Promise<void> {
   if (fetched.errorCode === code.offsetOutOfRange) return reposition(node, partition, parts);
   if (fetched.errorCode !== 0) {
     const words = `partition ${partition.index} of ${partition.topic.name} cannot be read`;
@@ -109,10 +115,11 @@ async function take(node: number, partition: Partition, fetched: Fetched, parts:
   const receivedMs = parts.clock.wallMs();
   try {
     const from = { offset: partition.next, epoch: partition.epoch };
-    const { offset: next, epoch } = await readRecords(fetched, from, (record) => {
+    const toMessage = (record: ReadRecord) => {
       const said = parts.say(partition, record);
       if (said !== undefined) messages.push(new KafkaMessage(partition, record, said, receivedMs));
-    });
+    };
+    const { offset: next, epoch } = await readRecords(fetched, from, toMessage, parts.inRoom);
     partition.mustMove(fetched, from.offset, next);
     partition.trouble = null;
     // Behind it is nothing to be taken (the mark of a transaction's end, a tombstone): retention that removes that takes nothing from us.

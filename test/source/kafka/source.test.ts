@@ -28,10 +28,10 @@ import { openKafka } from "../../kit/kafka/sink.ts";
 import { kafkaSettingsOf, openSource } from "../../kit/kafka/source.ts";
 import { fakeIntake, until } from "../../kit/source.ts";
 
-const numbered = (from: number, to: number) =>
+const numbered = (from: number, to: number, text = "") =>
   Array.from({ length: to - from + 1 }, (_, i) => ({
     key: `acme/d${(from + i) % 5}`,
-    value: String(from + i),
+    value: `${from + i}${text}`,
   }));
 const upTo = (last: number) => Array.from({ length: last }, (_, i) => String(i + 1));
 const inOrder = (texts: readonly string[]) => [...texts].sort((a, b) => Number(a) - Number(b));
@@ -198,6 +198,33 @@ describe("a batch", () => {
     expect(next.offset).toBe(1003);
   });
 
+  test("for which there is no room once others are unpacked comes again, but not the mark of a transaction before it", async () => {
+    const parts = [made(4), made(1), made(2)];
+    for (const [i, [base, attributes]] of [
+      [1000, 0],
+      [1004, 0x30],
+      [1005, 0],
+    ].entries()) {
+      const part = parts[i] ?? Buffer.alloc(0);
+      part.writeBigInt64BE(BigInt(base ?? 0), 0);
+      part.writeInt32BE(i, 12);
+      part.writeInt16BE(attributes ?? 0, 21);
+      part.writeUInt32BE(crc32c(part, 21, part.length), 17);
+    }
+    const answer = fetched(Buffer.concat(parts));
+    const read: number[] = [];
+    const take = ({ offset }: ReadRecord) => read.push(offset);
+    const room = { left: 10, wasShort: false };
+    const next = await readRecords(answer, { offset: 1000, epoch: -1 }, take, room);
+    expect(next).toEqual({ offset: 1005, epoch: 1 });
+    expect(room.wasShort).toBe(true);
+    const again = { left: 10, wasShort: false };
+    const rest = fetched(parts[2] ?? Buffer.alloc(0));
+    expect(await readRecords(rest, next, take, again)).toEqual({ offset: 1007, epoch: 2 });
+    expect(again.wasShort).toBe(false);
+    expect(read).toEqual([1000, 1001, 1002, 1003, 1005, 1006]);
+  });
+
   test("of the format before Kafka 0.11 is named, with what can be done", async () => {
     const old = made(1);
     old.writeInt8(1, 16);
@@ -234,8 +261,8 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
     const { bootstrap } = await sharedKafka();
     const topic = await newTopic(bootstrap, options);
     const env = { KAFKA_BOOTSTRAP_SERVERS: bootstrap, KAFKA_SOURCE_TOPIC: topic };
-    const put = (from: number, to: number, more: readonly string[] = []) =>
-      produceByKcat(bootstrap, topic, numbered(from, to), more);
+    const put = (from: number, to: number, more: readonly string[] = [], text = "") =>
+      produceByKcat(bootstrap, topic, numbered(from, to, text), more);
     return { bootstrap, topic, env, put };
   }
 
@@ -271,6 +298,27 @@ describe.skipIf(kafkaTestable() !== "")(`the Kafka source (${kafkaTestable() || 
       expect(inOrder(intake.texts())).toEqual(upTo(2000));
       expect(intake.messages[0]?.topic).toMatch(/^tenant\/acme\/device\/d\d\/telemetry$/);
     },
+  );
+
+  test.each(["alone", "in a group"])(
+    "reads what holds a hundred times as much once it is unpacked in parts, each once: %s",
+    async (how) => {
+      const { topic, env, put } = await site({ partitions: 1 });
+      const text = "x".repeat(2_000);
+      await put(1, 20_000, ["-z", "zstd"], text);
+      const group = how === "alone" ? {} : { KAFKA_CONSUMER_GROUP_ID: `group-${topic}` };
+      const source = open({ ...env, ...group, KAFKA_CONSUMER_POLL_TIMEOUT_S: "0.1" });
+      const intake = fakeIntake(() => source);
+      intake.held = "the disk is full";
+      await source.start(intake);
+      const lag = () => (source.status() as unknown as { readonly lag: number }).lag;
+      // 4 MB of 40 are read while none of them is taken, and as much is fetched beside that.
+      if (how === "in a group") await until("a part is read", () => lag() > 10_000);
+      intake.drain();
+      await until("all", () => intake.messages.length >= 20_000);
+      expect(intake.texts().map((each) => each.replace(text, ""))).toEqual(upTo(20_000));
+    },
+    60_000,
   );
 
   test("leaves out what was aborted, and continues after it", async () => {
