@@ -55,19 +55,25 @@ export function gatewayClient(
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname))
     context.stderr(`warning: ${base.origin} is not https: others can read the token on its way\n`);
   sayWhere(context, `the gateway at ${base.origin}`);
-  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const authorization = token === undefined ? {} : { authorization: sendable(`Bearer ${token}`, tokenFile) };
 
   const interrupted = () => new Error(`interrupted before the gateway at ${base.origin} answered`);
 
-  function send(path: string, given: RequestInit): Promise<Response> {
+  async function send(path: string, given: RequestInit): Promise<Response> {
     // A token is for this gateway, and not for where it may point to.
-    return fetch(new URL(path, base), { ...given, redirect: "error" }).catch((cause: unknown) => {
+    const asked = fetch(new URL(path, base), { ...given, redirect: "manual" });
+    const response = await asked.catch((cause: unknown) => {
       if (context.signal.aborted) throw interrupted();
       throw new Error(
         `no gateway answers at ${base.origin} (does \`sluice run\`? HTTP_LISTEN or --gateway name another)`,
         { cause },
       );
     });
+    const to = response.headers.get("location");
+    if (to === null || response.ok) return response;
+    throw new Error(
+      `what answers at ${base.origin} is no gateway, but points to ${to} (HTTP_LISTEN or --gateway name another)`,
+    );
   }
 
   async function request(method: string, path: string, body?: unknown, none?: number): Promise<unknown> {
@@ -194,6 +200,16 @@ function tokenIn(file: string): string {
     return readFileSync(file, "utf8").trim();
   } catch (cause) {
     throw new Error(`--token-file ${file} cannot be read`, { cause });
+  }
+}
+
+/** @throws for a header of several lines, say; its words name the token, and so are not passed on */
+function sendable(header: string, tokenFile: string | undefined): string {
+  try {
+    return new Headers({ authorization: header }).get("authorization") ?? "";
+  } catch {
+    const where = tokenFile === undefined ? "ADMIN_TOKEN" : `--token-file ${tokenFile}`;
+    throw new Error(`${where} holds no token: it is one line, of characters that HTTP can send`);
   }
 }
 

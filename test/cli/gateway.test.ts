@@ -57,6 +57,44 @@ test.each([
   }
 });
 
+test("a gateway that a proxy has moved is told where, and the token does not go there", async () => {
+  const seen: string[] = [];
+  using there = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: ({ url: asked }) => (seen.push(asked), new Response("{}")),
+  });
+  using other = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: ({ url: asked }) => Response.redirect(`http://127.0.0.1:${there.port}${new URL(asked).pathname}`),
+  });
+  for (const command of [["status"], ["events"], ["devices", "list"]]) {
+    const { code, err } = await sluice([...command, "--gateway", `http://127.0.0.1:${other.port}`]);
+    expect(code).toBe(1);
+    expect(err).toContain(`is no gateway, but points to http://127.0.0.1:${there.port}/`);
+  }
+  expect(seen).toEqual([]);
+});
+
+test.each(["two\nlines-of-it", "tök-of-letters-€"])(
+  "a file with %p is said to hold no token, and is not shown",
+  async (text) => {
+    writeFileSync(join(directory, "token"), text);
+    const { code, err } = await sluice([
+      "status",
+      "--gateway",
+      url,
+      "--token-file",
+      join(directory, "token"),
+    ]);
+    expect(code).toBe(1);
+    expect(err).toContain("holds no token");
+    expect(err).not.toContain("of-it");
+    expect(err).not.toContain("letters");
+  },
+);
+
 test.each([
   "devices show acme ..",
   "devices remove . d1",

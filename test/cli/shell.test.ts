@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { commands } from "../../src/cli/index.ts";
 import { runCommand } from "../kit/command.ts";
 import { allSettings } from "../../src/config/tables.ts";
@@ -81,15 +81,16 @@ for (const [shell, script] of [
       `source ${path}; complete -C ${JSON.stringify(line)}`,
     ],
   ],
-  // What _describe would offer of what it is given.
+  // What _describe would offer of what it is given, at the first call of a file in fpath.
   [
     "zsh",
     (path: string, line: string) => [
       "-f",
       "-c",
-      `compdef() {}; _files() {}; _describe() { print -l -- \${(P)2}; }; source ${path}; words=("\${(@s: :)1}"); CURRENT=\${#words}; _sluice`,
+      `compdef() {}; _files() {}; _describe() { print -l -- \${(P)2}; }; mv ${path} \${2}/_sluice; fpath=($2); autoload -Uz _sluice; words=("\${(@s: :)1}"); CURRENT=\${#words}; _sluice`,
       "zsh",
       line,
+      dirname(path),
     ],
   ],
 ] as const) {

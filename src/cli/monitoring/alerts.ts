@@ -128,7 +128,7 @@ export const alerts: readonly Alert[] = [
     severity: "warning",
     summary: "{{ $labels.sink }} refused entries for good",
     runbook:
-      "`sluice dead-letters list` shows each with the server's words. Once the cause is fixed: `sluice dead-letters replay`.",
+      "`sluice dead-letters list` shows each with the server's words. Once the cause is fixed: `sluice dead-letters replay --all`.",
   },
   {
     name: "SluiceRejects",

@@ -39,6 +39,6 @@ function summaryOf({ entries, done }: AsideAnswer, dryRun: boolean): string {
   const these = countedEntries(entries.length);
   if (dryRun) return `${these} would be set aside`;
   return done
-    ? `${these} set aside: \`sluice dead-letters replay\` delivers them again`
+    ? `${these} set aside: \`sluice dead-letters replay --all\` delivers them again`
     : `${these} not set aside yet: that happens by itself as soon as the downstream system answers`;
 }

@@ -129,7 +129,8 @@ ${indented(cases)}
   done
   _describe sluice offered || _files
 }
-compdef _sluice sluice
+# In a directory of fpath this file is the function itself, at its first call.
+if [[ $funcstack[1] == _sluice ]]; then _sluice; else compdef _sluice sluice; fi
 `;
 }
 
