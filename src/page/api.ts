@@ -14,10 +14,22 @@ class Refused extends Error {}
 /** The gateway wants a login. */
 export class LoginNeeded extends Refused {}
 
+/** Nothing that the gateway says tells whether a change is done. */
+export class Unsure extends Error {}
+
+/** @param status of what answered and is not the gateway's, but a proxy's, say; undefined: nothing did, or not to its end */
+export function noAnswer(mayBeDone: boolean, status?: number): Error {
+  // Every browser has words of its own for it, and none of them names the gateway.
+  const what = status === undefined ? "the gateway does not answer" : `the gateway answers ${status}`;
+  if (mayBeDone) return new Unsure(`${what}, so whether this is done is not known`);
+  return status === undefined ? new Error(what) : new Refused(what);
+}
+
 /** A button that does nothing for longer is taken for broken. */
 const answerMs = 60_000;
 
-export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
+/** @returns what is no problem; its body is still to come */
+async function answered(method: string, path: string, body?: object): Promise<Response> {
   const response = await fetch(fromHere(path), {
     method,
     signal: AbortSignal.timeout(answerMs),
@@ -26,20 +38,46 @@ export async function request<T>(method: string, path: string, body?: unknown): 
       body: JSON.stringify(body),
     }),
   }).catch(() => {
-    // Every browser has words of its own for it, and none of them names the gateway.
-    const unknown = method === "GET" ? "" : ", so whether this is done is not known";
-    throw new Error(`the gateway does not answer${unknown}`);
+    throw noAnswer(isChange(method, body));
   });
-  const answer = (await response.json().catch(() => ({}))) as { detail?: string };
-  if (response.ok) return answer as T;
+  if (response.ok) return response;
   if (response.status === 401 && path !== loginPath) throw loginNeeded(method);
-  throw new Refused(answer.detail ?? `the gateway answers ${response.status}`);
+  const { detail, done } = (await response.json().catch(() => ({}))) as { detail?: string; done?: boolean };
+  const mayBeDone = isChange(method, body);
+  if (detail === undefined) throw noAnswer(mayBeDone, response.status);
+  throw mayBeDone && response.status >= 500 && done !== false ? new Unsure(detail) : new Refused(detail);
 }
+
+/** Whether it would be done if the answer is lost. */
+function isChange(method: string, body: object = {}): boolean {
+  return method !== "GET" && !("dry_run" in body && body.dry_run === true);
+}
+
+export async function request<T>(method: string, path: string, body?: object): Promise<T> {
+  const response = await answered(method, path, body);
+  // The line was cut, or a proxy answers with a page of its own.
+  return response.json().catch(() => {
+    throw noAnswer(isChange(method, body));
+  }) as Promise<T>;
+}
+
+/** Why a stream was not opened, of which a browser tells its page nothing. */
+export async function whyNoStream(path: string): Promise<string> {
+  try {
+    const { body } = await answered("GET", path);
+    await body?.cancel();
+    return "it could be opened only now.";
+  } catch (error) {
+    return wordsOf(error);
+  }
+}
+
+export const loginWords = "Log in first.";
 
 export function loginNeeded(method: string): LoginNeeded {
   // After a session's end, all that is shown is asked for again, and the form for it appears.
   if (method !== "GET") announceSession();
-  return new LoginNeeded("Log in first.");
+  return new LoginNeeded(loginWords);
 }
 
 export function wordsOf(error: unknown): string {
@@ -67,16 +105,22 @@ export function useLive(): LiveState {
   useEffect(() => {
     let last: Live | undefined;
     let source: EventSource | undefined;
-    let [shownMs, openedMs] = [0, 0];
+    let [shownMs, openedMs, saidMs] = [0, 0, 0];
+    /** When the gateway began to count its seconds, as far as this stream tells: what comes late over a slow line was said earlier. */
+    let bornMs = Number.POSITIVE_INFINITY;
     const show = (stats: Stats) => {
       const now = performance.now();
+      const { uptime_seconds: seconds } = stats;
+      bornMs = Math.min(bornMs, now - seconds * 1000);
+      saidMs = Math.min(now, bornMs + (seconds + 1) * 1000);
       if (now - (last?.atMs ?? now) > staleMs) backMs = now;
       last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
       setLive(last);
-      setOldSeconds(undefined);
+      if (now - saidMs <= staleMs) setOldSeconds(undefined);
     };
     const open = () => {
       source?.close();
+      bornMs = Number.POSITIVE_INFINITY;
       openedMs = performance.now();
       const stream = new EventSource(fromHere("/live"));
       source = stream;
@@ -96,7 +140,7 @@ export function useLive(): LiveState {
     document.addEventListener("visibilitychange", turn);
     const timer = setInterval(() => {
       if (document.hidden) return;
-      const ageMs = performance.now() - (last?.atMs ?? 0);
+      const ageMs = performance.now() - saidMs;
       const isOld = Math.min(ageMs, performance.now() - shownMs) > staleMs;
       setOldSeconds(isOld ? Math.round(ageMs / 1000) : undefined);
       // The browser does not ask again by itself when it was refused, as too many streams were open, nor on a connection that died without a word.
@@ -144,48 +188,27 @@ export function useSettled(typed: string): string {
 
 const sessionChanged = "sluice-session";
 
-/** What somebody does, one thing after the other: what came of the last, and how many there were. */
-export function useActs() {
-  const [said, setSaid] = useState("");
-  const [count, setCount] = useState(0);
-  /** @returns whether it is done */
-  const act = async (work: () => Promise<string>): Promise<boolean> => {
-    let isDone = false;
-    try {
-      setSaid(await work());
-      isDone = true;
-    } catch (failure) {
-      setSaid(wordsOf(failure));
-    }
-    setCount((n) => n + 1);
-    return isDone;
-  };
-  return { said, count, act };
-}
-
-/** The second click of a double one would do it again, or undo what the first has done. A key's counts as none. */
-export function once(work: () => void): (event: MouseEvent) => void {
-  return ({ detail: clicks }) => {
-    if (clicks < 2) work();
-  };
-}
-
 /** Everybody who was told to log in asks again, in the other tabs too: the session is the browser's. */
-export function announceSession(): void {
+export function announceSession(isLogin = false): void {
   const channel = new BroadcastChannel(sessionChanged);
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- that is a window's
-  channel.postMessage("");
+  channel.postMessage(isLogin);
   channel.close();
+}
+
+/** @param changed runs at each login and logout, and if somebody was told to log in */
+export function useSessionChange(changed: (isLogin: boolean) => void): void {
+  useEffect(() => {
+    const channel = new BroadcastChannel(sessionChanged);
+    channel.addEventListener("message", ({ data }: MessageEvent<boolean>) => changed(data));
+    return () => channel.close();
+  }, []);
 }
 
 /** A number that grows at each login and logout. */
 export function useSession(): number {
   const [changes, setChanges] = useState(0);
-  useEffect(() => {
-    const channel = new BroadcastChannel(sessionChanged);
-    channel.addEventListener("message", () => setChanges((n) => n + 1));
-    return () => channel.close();
-  }, []);
+  useSessionChange(() => setChanges((n) => n + 1));
   return changes;
 }
 
@@ -266,7 +289,7 @@ export function useFreshAnswer<T>(path: string, again: unknown, may?: () => bool
 const freshEveryMs = 10_000;
 
 /** As `useAnswer`, for what the gateway has to look for, and where `again` changes each second. */
-export function useRestedAnswer<T>(path: string, again: unknown): Asked<T> {
+export function useRestedAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
   const asked = useRef({ again, atMs: 0 });
   const last = asked.current ?? { again, atMs: 0 };
   const state = useAnswer<T>(path, last.again);

@@ -4,7 +4,8 @@ import { useEffect } from "./effect.ts";
 import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
-import { LoginNeeded, once, request, useActs, useFreshAnswer, useSettled } from "./api.ts";
+import { once, useActs, useAlone } from "./acts.ts";
+import { LoginNeeded, request, Unsure, useFreshAnswer, useSettled, wordsOf } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -14,6 +15,12 @@ import { number, shown, time } from "./words.ts";
 type Heard = ActivityPage["devices"][number];
 interface Made extends Device {
   readonly token?: string;
+}
+/** Whose token is shown. */
+interface Shown {
+  readonly device: Made;
+  /** It had one before. */
+  readonly isAnother: boolean;
 }
 
 /** Where the pages begin that were gone through: behind these devices, of those that the part of an id finds. */
@@ -33,7 +40,7 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   const [pages, setPages] = useState<Pages>({ match, after: [] });
   const after = pages.match === match ? pages.after : [];
   const setAfter = (ids: readonly string[]) => setPages({ match, after: ids });
-  const [made, setMade] = useState<Made | undefined>(undefined);
+  const [made, setMade] = useState<Shown | undefined>(undefined);
   const { said, count, act } = useActs();
   const query = new URLSearchParams({
     limit: String(pageSize),
@@ -58,7 +65,8 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
     });
   const rotate = (device: Device) =>
     act(async () => {
-      setMade(await request<Made>("POST", `${pathOf(device)}/rotate-token`, { grace_seconds: graceSeconds }));
+      const asked = request<Made>("POST", `${pathOf(device)}/rotate-token`, { grace_seconds: graceSeconds });
+      setMade({ device: await asked.catch(warnOfNext), isAnother: device.token_set });
       return "";
     });
   return (
@@ -78,16 +86,22 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
       <AddDevice
         add={(device) =>
           act(async () => {
-            setMade(await request<Made>("POST", "/admin/devices", { ...device, make_token: true }));
+            const added = await request<Made>("POST", "/admin/devices", { ...device, make_token: true });
+            setMade({ device: added, isAnother: false });
             return "";
           })
         }
       />
       <Import act={act} />
-      {made?.token === undefined ? (
+      {made?.device.token === undefined ? (
         ""
       ) : (
-        <Token device={shown(nameOf(made))} token={made.token} done={() => setMade(undefined)} />
+        <Token
+          device={shown(nameOf(made.device))}
+          token={made.device.token}
+          isAnother={made.isAnother}
+          done={() => setMade(undefined)}
+        />
       )}
       <p role="status">{said}</p>
       {answer?.earlier_unknown ? (
@@ -143,7 +157,7 @@ type Change = "revoke" | "activate";
 interface RowProps {
   readonly device: Heard;
   readonly follow: () => void;
-  readonly rotate: () => void;
+  readonly rotate: () => Promise<unknown>;
   readonly change: (verb: Change) => void;
 }
 
@@ -151,6 +165,7 @@ function Row({ device, follow, rotate, change }: RowProps) {
   const isActive = device.status === "ACTIVE";
   const name = shown(nameOf(device));
   const verb = isActive ? "Revoke" : "Activate";
+  const rotateOnce = useAlone(rotate);
   return (
     <tr>
       <th scope="row">{name}</th>
@@ -167,7 +182,7 @@ function Row({ device, follow, rotate, change }: RowProps) {
         <button type="button" aria-label={`Follow ${name}`} onClick={follow}>
           Follow
         </button>
-        <button type="button" aria-label={`New token for ${name}`} onClick={once(rotate)}>
+        <button type="button" aria-label={`New token for ${name}`} onClick={once(rotateOnce)}>
           New token
         </button>
         <button
@@ -189,6 +204,14 @@ function seenText({ last_seen: seen, connections = [] }: Heard): string {
 
 function rejectText({ last_reject: reason, last_reject_at: at }: Heard): string {
   return reason === null || at === null ? "–" : `${reason}, ${time(at)}`;
+}
+
+/** Who presses again for a token that was never shown would cut the device off. */
+function warnOfNext(failure: unknown): never {
+  if (!(failure instanceof Unsure)) throw failure;
+  throw new Error(
+    `${wordsOf(failure).replace(/\.$/, "")}. Another new token ends the one that the device uses at once: make it when you can give it to the device.`,
+  );
 }
 
 /** The old token stays good for so long after a new one is made. */

@@ -1,7 +1,7 @@
 /** One device, live: its next messages, what became of each, and when disk and sinks had it. */
 import { useState } from "hono/jsx/dom";
 import type { Followed, Passed } from "../admin/follow.ts";
-import { fromHere, useSession } from "./api.ts";
+import { fromHere, useSession, whyNoStream } from "./api.ts";
 import { useEffect } from "./effect.ts";
 import { Table } from "./table.tsx";
 import { ms, number, shown } from "./words.ts";
@@ -20,6 +20,7 @@ interface FollowProps {
 export function Follow({ device, setDevice, isAway }: FollowProps) {
   const [rows, setRows] = useState<readonly Row[]>([]);
   const [isOpen, setOpen] = useState(false);
+  const [whyNot, setWhyNot] = useState("");
   const [notShown, setNotShown] = useState(0);
   const [tries, setTries] = useState(0);
   const session = useSession();
@@ -29,12 +30,18 @@ export function Follow({ device, setDevice, isAway }: FollowProps) {
   }, [device, session, tries]);
   useEffect(() => {
     setOpen(false);
+    setWhyNot("");
     const [tenant, id] = device.split("/");
     if (!tenant || !id || isAway) return undefined;
-    const query = new URLSearchParams({ tenant, device: id });
-    const source = new EventSource(fromHere(`/admin/follow?${query.toString()}`));
+    const path = `/admin/follow?${new URLSearchParams({ tenant, device: id }).toString()}`;
+    const source = new EventSource(fromHere(path));
+    let isGone = false;
     source.addEventListener("open", () => setOpen(true));
-    source.addEventListener("error", () => setOpen(false));
+    source.addEventListener("error", () => {
+      setOpen(false);
+      if (source.readyState !== EventSource.CLOSED) return;
+      void whyNoStream(path).then((why) => (isGone ? undefined : setWhyNot(why)));
+    });
     source.addEventListener("entry", ({ data }: MessageEvent<string>) => {
       const entry = JSON.parse(data) as Followed;
       setRows((old) => [{ ...entry, sinks: {} }, ...old].slice(0, rowsMax));
@@ -49,7 +56,10 @@ export function Follow({ device, setDevice, isAway }: FollowProps) {
         old.map((row) => (row.seq === seq ? { ...row, sinks: { ...row.sinks, [sink]: afterMs } } : row)),
       );
     });
-    return () => source.close();
+    return () => {
+      isGone = true;
+      source.close();
+    };
     // The browser does not ask again by itself if it was refused.
   }, [device, session, tries, isAway]);
   const submit = (event: Event) => {
@@ -81,7 +91,9 @@ export function Follow({ device, setDevice, isAway }: FollowProps) {
             ? `Waiting for what ${shown(device)} says.`
             : isAway
               ? "The gateway does not answer."
-              : "The stream is not open: log in above, or press Follow again."}
+              : whyNot === ""
+                ? "Asking the gateway…"
+                : `The stream is not open: ${whyNot} Follow tries again.`}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
       <Table columns={["Received", "Verdict", "On disk", "In the sinks", "Message"]}>

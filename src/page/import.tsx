@@ -1,7 +1,7 @@
 /** Devices from a file, with how much of it was sent, and what became of its lines. */
 import { useState } from "hono/jsx/dom";
 import type { ImportResult } from "../admin/bulk/import.ts";
-import { fromHere, loginNeeded } from "./api.ts";
+import { fromHere, loginNeeded, noAnswer } from "./api.ts";
 import { number } from "./words.ts";
 
 export function Import({ act }: { act: (work: () => Promise<string>) => Promise<boolean> }) {
@@ -46,21 +46,22 @@ function upload(file: File, progress: (share: number) => void): Promise<ImportRe
     call.upload.addEventListener("progress", ({ loaded, total }) =>
       progress(total === 0 ? 1 : loaded / total),
     );
-    call.addEventListener("error", () => reject(new Error("the gateway does not answer")));
+    call.addEventListener("error", () => reject(noAnswer(true)));
     call.addEventListener("load", () => {
       const answer = read(call.responseText);
       if (call.status < 300 && answer?.added !== undefined) resolve(answer);
       else if (call.status === 401) reject(loginNeeded("POST"));
-      else reject(new Error(whyNot(answer) ?? `the gateway answers ${call.status}`));
+      else reject(whyNot(answer) ?? noAnswer(true, call.status));
     });
     call.send(file);
   });
 }
 
 /** Of an import that ended halfway, what was done by then. */
-function whyNot(answer: ReturnType<typeof read>): string | undefined {
+function whyNot(answer: ReturnType<typeof read>): Error | undefined {
   const { detail, added } = answer ?? {};
-  return detail === undefined || added === undefined ? detail : `${detail} Added before: ${number(added)}.`;
+  if (detail === undefined) return undefined;
+  return new Error(added === undefined ? detail : `${detail} Added before: ${number(added)}.`);
 }
 
 /** undefined: what came is not the gateway's, but of something before it. */

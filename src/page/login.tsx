@@ -23,7 +23,7 @@ function Login() {
     try {
       await request("POST", loginPath, { token: field.value });
       focusOn(form.closest("section"));
-      announceSession();
+      announceSession(true);
     } catch (error) {
       setSaid(wordsOf(error));
     }

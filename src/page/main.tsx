@@ -1,5 +1,5 @@
 /** The page: one sentence, the way of a message, and what an operator does about it. Everything is drawn from the gateway's own answers. */
-import { render, useState } from "hono/jsx/dom";
+import { ErrorBoundary, render, useState } from "hono/jsx/dom";
 import { useLive } from "./api.ts";
 import { Books } from "./books.tsx";
 import { Curves } from "./curves.tsx";
@@ -62,5 +62,21 @@ function titleOf(stats: Stats | undefined, isOld: boolean): string {
   return `${attention.level === "working" ? "Sluice" : attention.text} – ${id}`;
 }
 
+/** What is drawn would change no more, and be taken for what is: "Working", of a gateway that has long stopped. */
+function Failed() {
+  useEffect(() => void (document.title = "Sluice"), []);
+  return (
+    <p role="alert">
+      This page does not understand what the gateway says, which may have been upgraded: load it again.
+    </p>
+  );
+}
+
 const root = document.querySelector<HTMLElement>("#page");
-if (root !== null) render(<Page />, root);
+if (root !== null)
+  render(
+    <ErrorBoundary fallback={<Failed />}>
+      <Page />
+    </ErrorBoundary>,
+    root,
+  );

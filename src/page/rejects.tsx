@@ -4,7 +4,8 @@ import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
 import type { ReviewOutcome } from "../admin/review/review-queue.ts";
 import type { RejectRow } from "../admin/recent-rejects.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
-import { once, request, useAnswer, useRestedAnswer, wordsOf } from "./api.ts";
+import { once, useActs } from "./acts.ts";
+import { request, useAnswer, useRestedAnswer } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
 import { counted, countedEntries, number, shown, time } from "./words.ts";
@@ -44,7 +45,7 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
   const [isOpen, setOpen] = useState(false);
   const query = new URLSearchParams({ reason: code, limit: String(devicesMax) });
   const path = isOpen ? `/admin/rejects?${query.toString()}` : undefined;
-  const { answer, error } = useAnswer<{ rejects: readonly RejectRow[] }>(path, count);
+  const { answer, error } = useRestedAnswer<{ rejects: readonly RejectRow[] }>(path, count);
   return (
     <details onToggle={({ target }: Event) => setOpen((target as HTMLDetailsElement).open)}>
       <summary>
@@ -115,7 +116,7 @@ function RejectedDevices({ rows }: { rows: readonly RejectRow[] }) {
 }
 
 function Letters({ count }: { count: number }) {
-  const { answer, error } = useAnswer<{ rows: readonly DeadLetterRow[] }>(
+  const { answer, error } = useRestedAnswer<{ rows: readonly DeadLetterRow[] }>(
     "/admin/dead-letters?limit=50",
     count,
   );
@@ -149,6 +150,14 @@ function Letters({ count }: { count: number }) {
 
 type Verb = "replay" | "discard";
 
+/** What somebody is asked to confirm. */
+interface Confirm {
+  readonly verb: Verb;
+  readonly matched: number;
+  /** No more than was counted: what has come since is another question. */
+  readonly upTo: number;
+}
+
 /** Bring back or give up: first it is said how many that would be, then it is done, batch by batch. */
 function ReviewButtons({
   path,
@@ -159,32 +168,29 @@ function ReviewButtons({
   filter: object;
   named: (n: number) => string;
 }) {
-  const [asked, setAsked] = useState<{ verb: Verb; matched: number } | undefined>(undefined);
-  const [said, setSaid] = useState("");
-  const act = async (verb: Verb, isDry: boolean) => {
-    try {
-      const {
-        matched,
-        done,
-        kept,
-        why: first,
-      } = await whole(`${path}/${verb}`, { ...filter, dry_run: isDry }, (n) =>
-        setSaid(`${number(n)} so far…`),
-      );
-      if (isDry) setAsked({ verb, matched });
-      else setAsked(undefined);
+  const [asked, setAsked] = useState<Confirm | undefined>(undefined);
+  const { said, act } = useActs();
+  const ask = (verb: Verb) =>
+    act(async (say) => {
+      const { matched, upTo } = await whole(`${path}/${verb}`, { ...filter, dry_run: true }, say);
+      setAsked({ verb, matched, upTo });
+      return "";
+    });
+  const carryOut = ({ verb, upTo }: Confirm) => {
+    setAsked(undefined);
+    return act(async (say) => {
+      const selection = { ...filter, dry_run: false, up_to: upTo };
+      const { matched, done, kept, why: first } = await whole(`${path}/${verb}`, selection, say);
       const why = kept === 0 ? "" : ` ${number(kept)} ${kept === 1 ? "stays" : "stay"}: ${first}.`;
-      setSaid(isDry ? "" : `${number(done)} of ${number(matched)} ${past[verb]}.${why}`);
-    } catch (error) {
-      setSaid(wordsOf(error));
-    }
+      return `${number(done)} of ${number(matched)} ${past[verb]}.${why}`;
+    });
   };
   return (
     <p class="desk">
-      <button type="button" onClick={() => act("replay", true)}>
+      <button type="button" onClick={() => ask("replay")}>
         Replay…
       </button>
-      <button type="button" onClick={() => act("discard", true)}>
+      <button type="button" onClick={() => ask("discard")}>
         Discard…
       </button>
       {asked === undefined ? (
@@ -192,7 +198,7 @@ function ReviewButtons({
       ) : (
         <span role="group" aria-label="Confirm">
           {asked.verb === "replay" ? "Replay" : "Discard"} {named(asked.matched)}?{" "}
-          <button type="button" class="act" onClick={once(() => void act(asked.verb, false))}>
+          <button type="button" class="act" onClick={once(() => void carryOut(asked))}>
             Yes, {asked.verb}
           </button>
           <button type="button" onClick={() => setAsked(undefined)}>
@@ -207,19 +213,19 @@ function ReviewButtons({
 
 const past: Readonly<Record<Verb, string>> = { replay: "replayed", discard: "discarded" };
 
-/** All batches together: of what stays, how many and why the first does. @param soFar is told how many after each, for of many it takes minutes */
-async function whole(path: string, selection: object, soFar: (matched: number) => void) {
-  const all = { matched: 0, done: 0, kept: 0, why: "" };
-  let place: Pick<ReviewOutcome, "next" | "up_to"> = { next: 0, up_to: 0 };
-  while (place.next !== null) {
-    const upTo = place.up_to === 0 ? {} : { up_to: place.up_to };
-    const one: ReviewOutcome = await request("POST", path, { ...selection, after: place.next, ...upTo });
+/** All batches together: of what stays, how many and why the first does. @param say is told how far it has come after each, for of many it takes minutes */
+async function whole(path: string, selection: object, say: (soFar: string) => void) {
+  const all = { matched: 0, done: 0, kept: 0, why: "", upTo: 0 };
+  for (let after: number | null = 0; after !== null;) {
+    const upTo = all.upTo === 0 ? {} : { up_to: all.upTo };
+    const one: ReviewOutcome = await request("POST", path, { ...selection, after, ...upTo });
     all.matched += one.matched;
     all.done += one.done;
     all.kept += one.kept.length;
     all.why ||= one.kept[0]?.why ?? "";
-    soFar(all.matched);
-    place = one;
+    all.upTo = one.up_to;
+    say(`${number(all.matched)} so far…`);
+    after = one.next;
   }
   return all;
 }

@@ -2,7 +2,8 @@
 import type { CacheStats } from "../admin/cache-stats.ts";
 import type { SettingRow } from "../admin/setting-store.ts";
 import { certificateDaysMin } from "../core/limits.ts";
-import { announceSession, request, useActs, useFreshAnswer } from "./api.ts";
+import { useActs } from "./acts.ts";
+import { announceSession, request, useFreshAnswer } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import type { Stats } from "./types.ts";
 import { duration, number } from "./words.ts";

@@ -3,7 +3,15 @@ import { useRef, useState } from "hono/jsx/dom";
 import { renderSVG } from "uqr";
 import { useEffect } from "./effect.ts";
 
-export function Token({ device, token, done }: { device: string; token: string; done: () => void }) {
+interface TokenProps {
+  readonly device: string;
+  readonly token: string;
+  /** The device had one before. */
+  readonly isAnother: boolean;
+  readonly done: () => void;
+}
+
+export function Token({ device, token, isAnother, done }: TokenProps) {
   const [said, setSaid] = useState("Copy");
   const region = useRef<HTMLDivElement>(null);
   const place = useRef<HTMLElement>(null);
@@ -26,7 +34,10 @@ export function Token({ device, token, done }: { device: string; token: string; 
   const code = `data:image/svg+xml;utf8,${encodeURIComponent(renderSVG(token))}`;
   return (
     <div class="token" role="region" aria-label="The new token" ref={region} tabIndex={-1}>
-      <p>This is the token of {device}. It is not shown again; the one before it stays good for an hour.</p>
+      <p>
+        This is the token of {device}. It is not shown again
+        {isAnother ? "; the one before it stays good for an hour, or until yet another is made" : ""}.
+      </p>
       <p>
         <code id="token" ref={place}>
           {token}

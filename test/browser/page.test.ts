@@ -266,6 +266,18 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.locator("#follow td", { hasText: '"seq":2' }).waitFor();
   });
 
+  test("over a line that is too slow for all of it the page does not fall behind, but asks anew for what is", async () => {
+    running = await startInProcess();
+    const line = await startProxy({ port: Number(running.gateway.httpAddress().split(":").at(-1)) });
+    endLater(() => line.stop());
+    await show({}, `http://127.0.0.1:${line.port}/`);
+    await sentence("Working");
+    const anew = page.waitForRequest("**/live", { timeout: 60_000 });
+    // Each event takes a little longer than the second until the next one is sent, and so none is missed for long.
+    line.throttleAnswers(JSON.stringify(running.stats()).length * 0.7);
+    await anew;
+  });
+
   test("devices: add one whose token is shown once, give it another, revoke it, let it in, follow it", async () => {
     await open();
     await shows("#devices p", "No device is registered.");
@@ -381,6 +393,37 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     find();
     await shows("#rejects .example", "tenant/acme/device/d1/telemetry");
     await page.unrouteAll({ behavior: "wait" });
+  });
+
+  test("rejects: no more are discarded than were counted, though more came before somebody said yes", async () => {
+    await open({ MODE: "DEV", STORE_REJECTS: "1" });
+    await say(telemetry("d1", 1));
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    await shows("#rejects .example", "tenant/acme/device/d1/telemetry");
+    await page.getByRole("button", { name: "Discard…" }).click();
+    await shows("#rejects", "Discard 1 kept message with this reason?");
+    await say(telemetry("d1", 2), telemetry("d1", 3));
+    await until(
+      async () => (await running.gateway.view.quarantine.list({ after: 0, limit: 9 })).length === 3,
+    );
+    await page.getByRole("button", { name: "Yes, discard" }).click();
+    await shows("#rejects", "1 of 1 discarded.");
+    expect(await running.gateway.view.quarantine.list({ after: 0, limit: 9 })).toHaveLength(2);
+  });
+
+  test("rejects: devices are shown also on a line on which more is rejected before each answer", async () => {
+    await open();
+    await say(telemetry("d1", 1));
+    let seq = 1;
+    await page.route("**/admin/rejects?*", async (route) => {
+      // The count has grown, and the page knows it, before this is answered.
+      await say(telemetry("d1", ++seq));
+      await shows("#rejects summary", String(seq));
+      await route.continue();
+    });
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    await shows("#rejects details td", "acme/d1");
+    await page.unrouteAll({ behavior: "ignoreErrors" });
   });
 
   test("rejects: of many that were kept it is said how many were looked at so far", async () => {
@@ -569,7 +612,99 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await route.abort();
     });
     await page.getByRole("button", { name: "New token" }).click();
+    await shows("#devices [role=status]", "whether this is done is not known. Another new token ends");
+    // What is only asked changes nothing.
+    await page.route("**/replay", (route) => route.abort());
+    await say(telemetry("d1", 1));
+    await page.locator("#rejects summary").click();
+    await page.getByRole("button", { name: "Replay…" }).click();
+    await shows("#rejects [role=status]", "the gateway does not answer");
+    expect(await page.locator("#rejects [role=status]").innerText()).toBe("the gateway does not answer");
+  });
+
+  test("devices: who presses New token again before the answer is there gets one, so that the old one stays good", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.reload();
+    let asked = 0;
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
+    await page.route("**/rotate-token", async (route) => {
+      asked++;
+      await held;
+      await route.continue();
+    });
+    const button = page.getByRole("button", { name: "New token" });
+    await button.press("Enter");
+    await button.press("Enter");
+    release();
+    await page.locator("#token").waitFor();
+    await shows(".token", "the one before it stays good for an hour, or until yet another is made.");
+    await page.unrouteAll({ behavior: "wait" });
+    expect(asked).toBe(1);
+    await say(telemetry("d1", 1));
+    expect(running.stats().ingest.accepted).toBe(1);
+    // Once it is there another one may be made.
+    const first = await page.locator("#token").textContent();
+    await button.press("Enter");
+    await until(async () => (await page.locator("#token").textContent()) !== first);
+  });
+
+  test("an answer that was cut, or is the page of a proxy, is none: the rest stays live, and a change is not called done", async () => {
+    await open();
+    await running.gateway.view.devices.add(registered(["d1"]));
+    await page.route(/activity|history|reasons|admin.settings|cache.stats|login/, (route) =>
+      route.fulfill({ status: 200, contentType: "text/html", body: "<html>Log in at the proxy" }),
+    );
+    await page.reload();
+    await shows("#devices .bad", "the gateway does not answer");
+    await shows("#settings .bad", "the gateway does not answer");
+    await say(telemetry("d1", 1));
+    await shows("#books", "1 = 1 + 0 + 0 + 0");
+    await page.unrouteAll({ behavior: "wait" });
+    await page.reload();
+    await page.route("**/revoke", async (route) => {
+      await route.fetch();
+      await route.fulfill({ status: 200, body: '{"tenant_id":"ac' });
+    });
+    await page.getByRole("button", { name: "Revoke" }).click();
     await shows("#devices [role=status]", "whether this is done is not known");
+    await page.route("**/activate", (route) => route.fulfill({ status: 504, body: "<html>" }));
+    await page.getByRole("button", { name: "Activate" }).click();
+    await shows("#devices [role=status]", "the gateway answers 504, so whether this is done is not known");
+    expect(errors.filter((said) => !said.includes("504"))).toEqual([]);
+  });
+
+  test("a page that the gateway has outgrown says so, and leaves nothing that is no longer true", async () => {
+    await open();
+    await sentence("Working");
+    await page.route("**/live", (route) => {
+      const data = JSON.stringify({ ...running.stats(), sources: undefined });
+      return route.fulfill({ contentType: "text/event-stream", body: `event: stats\ndata: ${data}\n\n` });
+    });
+    await page.evaluate('document.dispatchEvent(new Event("visibilitychange"))');
+    await shows("[role=alert]", "This page does not understand what the gateway says");
+    expect(await page.locator("#page > *").count()).toBe(1);
+    // Of a part of it, too.
+    await page.unrouteAll({ behavior: "wait" });
+    await page.reload();
+    await sentence("Working");
+    await page.route("**/admin/devices/activity?*", (route) => route.fulfill({ json: {} }));
+    await page.locator("#devices input[type=search]").fill("d");
+    await shows("[role=alert]", "This page does not understand what the gateway says");
+    expect(await page.locator("#page > *").count()).toBe(1);
+  });
+
+  test("of who is not followed since too many are it is said why, and Follow tries again", async () => {
+    await open();
+    const follower = { entries() {}, passed() {}, notShown() {} };
+    const whom = { tenantId: undefined, deviceId: undefined };
+    const others = Array.from({ length: 10 }, () => running.gateway.view.follow(whom, follower));
+    await page.locator("#follow input").fill("acme/d1");
+    await page.locator("#follow button").first().click();
+    await shows("#follow [role=status]", "Too many streams already follow devices.");
+    others[0]?.();
+    await page.locator("#follow button").first().click();
+    await shows("#follow [role=status]", "Waiting for what acme/d1 says.");
   });
 
   test("devices: a name that turns the direction of text round is not taken for another one", async () => {
@@ -732,7 +867,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       expect(await page.locator("#follow input:invalid").count()).toBe(1);
       await page.locator("#follow input").fill("acme/d1");
       await page.locator("#follow button").first().click();
-      await shows("#follow", "The stream is not open");
+      await shows("#follow", "The stream is not open: Log in first.");
       expect(await page.getByRole("button", { name: "Log out" }).count()).toBe(0);
       expect(await page.getByRole("heading", { name: "Auth cache" }).count()).toBe(0);
       await login("wrong-token-of-some-length");
@@ -749,6 +884,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await shows("#devices [role=status]", "Log in first.");
       await page.locator("#devices form.login").waitFor();
       await login(ADMIN_TOKEN);
+      await page.locator("#devices [role=status]", { hasText: /^$/ }).waitFor({ state: "attached" });
       await page.locator("#devices").getByRole("button", { name: "New token" }).click();
       await page.locator("#token").waitFor();
       await logOut();
