@@ -5,7 +5,8 @@
  * It is exactly once, whatever crashes and however many gateways share the tables: the entry names the row that it replaces, and the
  * tables sink removes that row in the transaction that stores the event. If the row is gone, somebody else was first and the entry
  * is ignored. Rejected alternative: to remove the rows from here, before or after the append. That needs a note of what is under way
- * on both sides, and a start that cleans up after a crash.
+ * on both sides, and a start that cleans up after a crash. The other sinks know nothing of the row, so none is requeued twice: which ones
+ * an earlier run requeued nobody remembers, and until the tables have all of that run nothing is replayed.
  *
  * A message that makes several events by today's mappings is first divided in the table, one row per event: so each row makes way for
  * one event, and what is wrong with one of them does not keep the others.
@@ -45,11 +46,21 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;
   /** Rows whose message was requeued and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();
+  /** Of an earlier run is what the spool holds up to here. */
+  const earlierTo = head();
+
+  function refuseTooSoon(): void {
+    if (settledTo() < earlierTo)
+      throw new NotNow(
+        "the tables still lack some of what the spool held at the start, and messages that were replayed before may be among that; see `sinks` in /stats",
+      );
+    if (underWay.size >= underWayMax)
+      throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);
+  }
 
   async function replay(selection: Selection): Promise<ReviewOutcome> {
     for (const [id, seq] of underWay) if (seq <= settledTo()) underWay.delete(id);
-    if (underWay.size >= underWayMax)
-      throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);
+    if (!selection.dry_run) refuseTooSoon();
     const { rows, upTo, next } = await select(selection);
     const waiting = rows.filter(({ id }) => !underWay.has(id));
     const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
