@@ -24,6 +24,11 @@ export interface Message {
    * broker a PUBLISH with the retain flag is an ordinary live message.
    */
   readonly retained: boolean;
+  /**
+   * At our own broker: its retain flag. A bridge sends what its broker keeps at each connect, and hands on the flag of live messages as well, so
+   * that the two are told apart only by a time of their own. Absent: the source does not see the flag of live messages.
+   */
+  readonly mayBeRetained?: boolean;
   /** Wall clock at arrival, milliseconds since the Unix epoch. Fixed once: it is the event time if the device sends none. */
   readonly receivedMs: number;
   /** How far its source has come with it; see `Mark`. */

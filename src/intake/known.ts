@@ -48,13 +48,19 @@ export class KnownMessages {
   }
 
   has(message: Message): boolean {
-    const { window, retained } = this.#parts;
-    if (message.retained && retained.holds(message)) return true;
+    const { window } = this.#parts;
+    if (this.#isKeptCopy(message)) return true;
     if (!message.retained && !message.dup) return this.#isUnmarked(message) || this.#retries.isRetry(message);
     const key = message.redeliveryKey();
     if (key === undefined) return false;
     if (message.retained) return window.holdsContent(key);
     return window.has(key) || this.#retries.isRetry(message);
+  }
+
+  #isKeptCopy(message: Message): boolean {
+    const { retained, hasOwnIdentity } = this.#parts;
+    if (!message.retained && message.mayBeRetained !== true) return false;
+    return retained.holds(message) && (message.retained || hasOwnIdentity(message, true));
   }
 
   /**

@@ -6,7 +6,7 @@
  * enough: that of the copy that came, and from then on that of each live message of the topic, because its copy may
  * come next. A live message that came before the first copy of its topic is recognised by the redelivery window
  * (`holdsContent`). The fingerprints are kept with the groups, as the window is. Topics without a retained message
- * cost nothing.
+ * cost nothing. At our own broker the flag of live messages is seen (`Message.mayBeRetained`): there those that have it count, and no others.
  */
 import { fingerprint } from "../core/fingerprint.ts";
 import type { Message } from "../core/message.ts";
@@ -36,11 +36,12 @@ export class RetainedTopics {
   }
 
   /** Notes a message that goes to the disk. @returns what must be written with it */
-  note({ topic, payload, retained }: Message): readonly RetainedRow[] {
-    if (!retained && this.#contents.size === 0) return nothing;
+  note({ topic, payload, retained, mayBeRetained }: Message): readonly RetainedRow[] {
+    const isKept = retained || mayBeRetained === true;
+    if (mayBeRetained === false || (!isKept && this.#contents.size === 0)) return nothing;
     const key = fingerprint(topic);
     const isKnown = this.#contents.delete(key);
-    if (!retained && !isKnown) return nothing;
+    if (!isKept && !isKnown) return nothing;
     const content = fingerprint(payload);
     this.#contents.set(key, content);
     const [oldest = key] = this.#contents.keys();

@@ -15,6 +15,7 @@ import {
   telemetry,
 } from "../kit/inprocess.ts";
 import { mosquittoAvailable, startMosquitto, type Mosquitto } from "../kit/mosquitto.ts";
+import { freePort } from "../kit/port.ts";
 import { until } from "../kit/until.ts";
 
 afterEach(stopAll);
@@ -40,8 +41,9 @@ function rows(dataDir: string): string[] {
   return found.map((row) => `${row.device_id} ${row.seq}`);
 }
 
-async function site(env: Record<string, string>) {
-  const broker = await startMosquitto();
+/** @param bridge lines of Mosquitto's, which then is a client of our own broker */
+async function site(env: Record<string, string>, bridge: readonly string[] = []) {
+  const broker = await startMosquitto({ lines: bridge });
   endLater(() => broker.dispose());
   const dataDir = scratch();
   const registry = localRegistry({ path: join(dataDir, "local.db") });
@@ -49,7 +51,12 @@ async function site(env: Record<string, string>) {
   await registry.close();
   const start = (more: Record<string, string> = {}) =>
     startInProcess(
-      { DATA_DIR: dataDir, MQTT_URL: `mqtt://127.0.0.1:${broker.port}`, ...env, ...more },
+      {
+        DATA_DIR: dataDir,
+        ...(bridge.length === 0 && { MQTT_URL: `mqtt://127.0.0.1:${broker.port}` }),
+        ...env,
+        ...more,
+      },
       { withBroker: true },
     );
   return { broker, dataDir, start };
@@ -108,5 +115,24 @@ describe.skipIf(!mosquittoAvailable())("retained messages (skipped without mosqu
     expect(again.stats().ingest).toMatchObject({ accepted: 7, duplicate: 1 });
     await again.gateway.stop();
     expect(rows(dataDir)).toHaveLength(7);
+  });
+
+  test("that a bridge sends to our own broker are stored once by their own time, however often it connects", async () => {
+    const address = `127.0.0.1:${await freePort()}`;
+    const bridge = [`connection up`, `address ${address}`, "topic tenant/# out 1", "restart_timeout 1 1"];
+    const { broker, dataDir, start } = await site({ BROKER_LISTEN: address }, bridge);
+    let running = await start();
+    await publish(broker, timed, 1, { ts });
+    await until(() => running.stats().ingest.accepted === 1);
+    for (let n = 0; n < 2; n++) {
+      const before = running.stats().ingest.duplicate;
+      await running.gateway.stop();
+      running = await start();
+      await until(() => running.stats().ingest.duplicate > before);
+    }
+    await publish(broker, timed, 2, { ts });
+    await until(() => running.stats().ingest.accepted === 2);
+    await running.gateway.stop();
+    expect(rows(dataDir)).toEqual([`${timed} 1`, `${timed} 2`]);
   });
 });

@@ -148,6 +148,13 @@ describe("retained messages", () => {
     expect([1, 2].map((n) => restarted.holds(copy(n)))).toEqual([false, true]);
   });
 
+  test("at our own broker are those with the flag, and no others", () => {
+    const topics = new RetainedTopics([]);
+    expect(topics.note({ ...aDeviceMessage(1, "a"), mayBeRetained: true })).toHaveLength(1);
+    expect(topics.note({ ...aDeviceMessage(2, "a"), mayBeRetained: false })).toEqual([]);
+    expect([1, 2].map((n) => topics.holds(aDeviceMessage(n, "a")))).toEqual([true, false]);
+  });
+
   test("are remembered for a bounded number of topics: the quietest is forgotten, on disk too", () => {
     const topics = new RetainedTopics([]);
     for (let n = 0; n < retainedTopicsMax; n++) topics.note(copy(1, `d${n}`));

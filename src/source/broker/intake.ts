@@ -17,6 +17,7 @@ export class BrokerMessage implements Message {
   readonly dup: boolean;
   mayBeAgain = false;
   readonly retained = false;
+  readonly mayBeRetained: boolean;
   readonly sender: string;
   readonly packetId: number;
   readonly receivedMs: number;
@@ -46,6 +47,7 @@ export class BrokerMessage implements Message {
     ));
     this.qos = this.#isWill ? 0 : packet.qos;
     this.dup = !this.#isWill && packet.dup;
+    this.mayBeRetained = !this.#isWill && packet.retain;
     this.sender = client?.id ?? "";
     this.packetId = this.qos === 0 ? 0 : (packet.messageId ?? 0);
     this.receivedMs = receivedMs;

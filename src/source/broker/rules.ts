@@ -187,7 +187,6 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
         if (client?.closed === true) warn(() => refusedOf(client, topic), willRefused);
         return done(new NotOwnTopic(topic, clients.speaker(client)?.tokenHash));
       }
-      packet.retain = false;
       const speaker = clients.speaker(client);
       const message = new BrokerMessage(client, speaker, packet, clock.wallMs(), payloadBytesMax(), () => {
         if (mayPassOn(message)) {
@@ -195,6 +194,7 @@ export function createBrokerRules(options: RulesOptions, gate: Gate): BrokerRule
         } else toNobody(packet);
         done(null);
       });
+      packet.retain = false;
       message.mayBeAgain = isEarly(client);
       if (message.wholeBytes !== undefined) packet.payload = nothing;
       gate.take(message);

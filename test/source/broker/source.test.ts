@@ -36,7 +36,7 @@ describe("acknowledgement", () => {
     const client = await device(port);
     client.send(publishPacket(1, "a", { retain: true }));
     await until("a message", () => intake.messages.length === 1);
-    expect(intake.messages[0]).toMatchObject({ retained: false });
+    expect(intake.messages[0]).toMatchObject({ retained: false, mayBeRetained: true });
     await until("PUBACK", () => idsOf(client, "puback").length === 1);
     const later = await device(port, "later");
     later.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });
