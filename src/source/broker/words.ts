@@ -22,8 +22,12 @@ export function whyNoHandshake({ message }: Error): string {
   return handshakeWords.find(([theirs]) => theirs.test(message))?.[1] ?? message;
 }
 
-/** Before CONNECT. */
-export function whyNoConnect({ message }: Error): string {
+/** By itself, if only by a reset, as probes of a port and devices that restart do. */
+const left = /^connection closed$|ECONNRESET|EPIPE/;
+
+/** Before CONNECT; undefined: it left. */
+export function whyNoConnect({ message }: Error): string | undefined {
+  if (left.test(message)) return undefined;
   return message.startsWith("Invalid header flag bits")
     ? "what it sends is no MQTT, but TLS (which is for BROKER_TLS_LISTEN) or HTTP (as MQTT over WebSocket, which the embedded broker does not speak)"
     : message;
@@ -31,7 +35,7 @@ export function whyNoConnect({ message }: Error): string {
 
 /** After CONNECT; undefined: it had left by itself, or why was said, and what was on its way to it is told so. */
 export function whyGone({ message }: Error): string | undefined {
-  if (message === "connection closed") return undefined;
+  if (left.test(message)) return undefined;
   return message === "drain timeout" ? "it reads nothing of what it is sent" : message;
 }
 

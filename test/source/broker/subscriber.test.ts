@@ -10,7 +10,7 @@ import { createBrokerRules } from "../../../src/source/broker/rules.ts";
 import { brokerSettings } from "../../../src/source/broker/settings.ts";
 import { cleanUp, device, embeddedBroker, endLater, idsOf, ping } from "../../kit/embedded.ts";
 import { fakeIntake, recordingLog, settingsOf, until } from "../../kit/source.ts";
-import { connectPacket, publishPacket } from "../../kit/wire.ts";
+import { connectPacket, publishPacket, wireClient } from "../../kit/wire.ts";
 
 afterEach(cleanUp);
 
@@ -38,6 +38,16 @@ test("who does not read is disconnected, which the log says once, and its publis
   expect(said()).toMatchObject([
     { client_id: "acme/d1:reader", msg: "a client was disconnected: it reads nothing of what it is sent" },
   ]);
+});
+
+test("who leaves by a reset, before CONNECT or after, is not said to have been disconnected", async () => {
+  const { log, lines } = recordingLog();
+  const { source, port } = await embeddedBroker({}, { log });
+  const clients = [await wireClient(port), await device(port)];
+  await until("both are there", () => source.status().detail.includes("; 2 connections"));
+  for (const { socket } of clients) socket.resetAndDestroy();
+  await until("both have left", () => source.status().detail.includes("; 0 connections"));
+  expect(lines.filter(({ msg }) => msg.startsWith("a client was disconnected"))).toEqual([]);
 });
 
 test("however much waits for who does not read, another device's message is acknowledged", async () => {
