@@ -97,11 +97,8 @@ export function keepWithin(options: KeeperOptions): () => void {
     if (isOver) calmLeast = bytes;
   }
 
-  let everyMs = lookEveryMs;
-  let timer = clock.every(everyMs, look);
+  let timer = clock.every(lookEveryMs, look);
   function lookEvery(ms: number): void {
-    if (ms === everyMs) return;
-    everyMs = ms;
     timer.cancel();
     timer = clock.every(ms, look);
   }

@@ -280,6 +280,48 @@ test.each([
   expect(now(risky).text).toBe("Sink influx cannot deliver");
 });
 
+test("of several risks the worst is told, and the next once that is over", () => {
+  const at = days(0);
+  const risky: [Partial<typeof facts>, text: string][] = [
+    [{ watchdog: { progressing: false, stalls: 1 } }, "Messages wait without a known reason"],
+    [{ spool: { ...spool, bytes: 8_001, free_disk_bytes: 1_999_999 } }, "The spool is 80 % full"],
+    [{ spool: { ...spool, free_disk_bytes: 1_999_999 } }, "The disk of DATA_DIR is nearly full"],
+    [{ sinks: { redis: { ...sink, refill_reason: "it is new" } } }, "Sink redis lacks values"],
+    [{ certificates: [ends("A", 1)] }, "The certificate of A ends in 24 hours"],
+    [
+      { sources: [{ kind: "kafka", unread: "damaged", lost: 1, lost_at: at }] },
+      "A part of source kafka is not read",
+    ],
+    [{ sources: [{ kind: "kafka", lost: 1, lost_at: at }] }, "Source kafka lost messages"],
+    [{ samples: minutes(10, { BAD_SEQ: 6 }) }, "6 % of the messages are rejected"],
+  ];
+  const told = risky.map((_, from) =>
+    // The first that is left counts, of those that concern one part.
+    now(
+      Object.assign(
+        {},
+        facts,
+        ...risky
+          .slice(from)
+          .toReversed()
+          .map(([change]) => change),
+      ),
+    ),
+  );
+  expect(told.map(({ text }) => text)).toEqual(risky.map(([, text]) => text));
+});
+
+test("how much room there is is told if it is known, and of a source what concerns itself", () => {
+  broken.set("sink influx", "connection refused");
+  expect(now({ ...facts, spool: { ...facts.spool, offline_hours_left: null } }).remedy).not.toContain("room");
+  broken.clear();
+  broken.set("source mqtt", "connection refused");
+  const sources = [{ kind: "mqtt" }, { kind: "other", not_subscribed: 1 }];
+  expect(now({ ...facts, sources }).text).toBe("Source mqtt away: nothing comes in through it");
+  watch.stopping();
+  expect(now({ ...facts, balanced: false }).text).toBe("The books do not balance");
+});
+
 test("of a disk that is nearly full it is told that it costs the local store its oldest rows, where there is one", () => {
   const short = { ...facts, spool: { ...spool, free_disk_bytes: 1_999_999 } };
   expect(now(short).remedy).toEndWith("(SPOOL_MIN_FREE_BYTES) the intake is held.");

@@ -59,6 +59,24 @@ test("once the load is over, what it left is collected, once", () => {
   expect(state).toMatchObject({ collections: 1, garbage: 0 });
 });
 
+test("a load is over after five seconds, however long it was", () => {
+  const { state, work } = aProcess();
+  work(10, 10 * MB, 0.9);
+  work(6, 0, 0.01);
+  expect(state).toMatchObject({ collections: 1, garbage: 0 });
+});
+
+test("what lives is no growth: beyond the budget it is collected once, and so it is after a load", () => {
+  const beyond = aProcess();
+  beyond.state.live = 300 * MB;
+  beyond.work(60, 0, 0.9);
+  expect(beyond.state.collections).toBe(1);
+  const after = aProcess();
+  after.state.live = 200 * MB;
+  after.work(60, 0, 0.01);
+  expect(after.state.collections).toBe(1);
+});
+
 test("a bound is what an operator sets, or the default, or a cgroup that has less", () => {
   const MiB = 1024 * 1024;
   expect(residentBytesMax({ bytesMax: 160 * MiB }, 0, 8192 * MiB)).toBe(140 * MiB);

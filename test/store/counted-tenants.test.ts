@@ -49,3 +49,27 @@ describe("rejects of made-up tenants", () => {
     expect(more.map(({ tenantId, cnt }) => [tenantId, cnt])).toEqual([["unknown", 50]]);
   });
 });
+
+describe("what is remembered is bounded", () => {
+  const full = (tenants: CountedTenants, minute: number) => {
+    for (let n = 0; n < strangerRowsMax; n++) tenants.nameFor(`made-up-${n}`, minute, "BAD_SEQ");
+    return tenants;
+  };
+
+  test("of more than ten thousand tenants those of the last are", () => {
+    const tenants = full(new CountedTenants(), 0);
+    for (let n = 0; n <= 10_000; n++) tenants.heard(`t${n}`);
+    expect(["t0", "t10000"].map((name) => tenants.nameFor(name, 0, "BAD_SEQ"))).toEqual([
+      "unknown",
+      "t10000",
+    ]);
+  });
+
+  test("of more than sixty minutes the last", () => {
+    const tenants = full(new CountedTenants(), 0);
+    for (let minute = 1; minute < 60; minute++) full(tenants, minute);
+    expect(tenants.nameFor("late", 0, "BAD_SEQ")).toBe("unknown");
+    full(tenants, 60);
+    expect(tenants.nameFor("late", 0, "BAD_SEQ")).toBe("late");
+  });
+});
