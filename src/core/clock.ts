@@ -84,7 +84,7 @@ export function backoffMs(
   maxMs: number,
   random: () => number = Math.random,
 ): number {
-  const ceiling = Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 30));
+  const ceiling = Math.min(maxMs, baseMs * 2 ** attempt);
   return Math.max(baseMs / 2, random() * ceiling);
 }
 

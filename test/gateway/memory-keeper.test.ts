@@ -61,8 +61,10 @@ test("once the load is over, what it left is collected, once", () => {
 
 test("a load is over after five seconds, however long it was", () => {
   const { state, work } = aProcess();
-  work(10, 10 * MB, 0.9);
-  work(6, 0, 0.01);
+  work(12, 8 * MB, 0.9);
+  work(4, 0, 0.01);
+  expect(state.collections).toBe(0);
+  work(2, 0, 0.01);
   expect(state).toMatchObject({ collections: 1, garbage: 0 });
 });
 

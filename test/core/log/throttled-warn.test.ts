@@ -17,3 +17,16 @@ test("the same warning is logged once per 10 s, with the number of those left ou
     { msg: "flood", i: 1000, left_out: 999 },
   ]);
 });
+
+test("of more than a hundred texts the first is logged again, and what takes long to make is made for the log alone", () => {
+  const { log, lines } = recordingLog();
+  const warn = throttledWarn(log, { ...systemClock, monoMs: () => 0 });
+  let made = 0;
+  const fields = () => ({ made: ++made });
+  for (let i = 0; i < 3; i++) warn(fields, "first");
+  for (let i = 1; i < 100; i++) warn({}, `text ${i}`);
+  warn(fields, "first");
+  warn({}, "one more");
+  warn(fields, "first");
+  expect(lines.filter(({ msg }) => msg === "first").map((line) => line["made"])).toEqual([1, 2]);
+});

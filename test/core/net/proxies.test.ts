@@ -19,6 +19,7 @@ test.each([
   [http, { HTTP_PROXY: proxy, no_proxy: "influx.example:8086" }, undefined],
   [http, { HTTP_PROXY: proxy, no_proxy: "influx.example:80,flux.example" }, "HTTP_PROXY"],
   [http, { HTTP_PROXY: proxy, no_proxy: "*" }, undefined],
+  ["http://influx.example.:8086", { HTTP_PROXY: proxy }, "HTTP_PROXY"],
   ["http://127.0.0.1:8086", { HTTP_PROXY: proxy }, undefined],
   ["http://localhost:8086", { HTTP_PROXY: proxy }, undefined],
   ["http://[::1]:8086", { HTTP_PROXY: proxy }, undefined],
