@@ -153,4 +153,17 @@ describe.skipIf(!isThere)(isThere ? "with Mosquitto" : "(skipped: mosquitto is n
       rejected: { MAPPING_MISFIT: 1, BAD_TOPIC_FORMAT: 1 },
     });
   });
+
+  test("of a message of which only the beginning was kept, neither a try nor a replay makes an event", async () => {
+    await gateway.stop();
+    await start('[[mapping]]\ntopic = "c/{device}"\nname = "v"\nproof = "broker"\n');
+    await say("c/d2", "x".repeat(9_000));
+    const kept = async () =>
+      ((await get("/admin/quarantine?reason=PAYLOAD_TOO_LARGE")) as { rows: { id: number }[] }).rows;
+    await until(async () => (await kept()).length === 1);
+    const [row] = await kept();
+    const tried = await asked("mappings", "try", "--quarantine", String(row?.id));
+    expect(tried.out).toContain("PAYLOAD_TOO_LARGE");
+    expect((await asked("quarantine", "replay", "--reason", "PAYLOAD_TOO_LARGE")).out).toContain("0 of 1");
+  });
 });

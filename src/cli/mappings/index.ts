@@ -69,11 +69,12 @@ async function quarantined(
   context: Context,
   asked: Asked,
   id: string,
-): Promise<Pick<Tried, "topic" | "payload">> {
+): Promise<Pick<Tried, "topic" | "payload" | "wholeBytes">> {
   const row = await remoteQueue(context, asked, quarantineSpec).show(Number(id));
   if (row === undefined) throw new UsageError(`there is no row ${id} in the quarantine`);
-  const text = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
-  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(unwrapRaw(text).text) };
+  const kept = typeof row.payload === "string" ? row.payload : JSON.stringify(row.payload);
+  const { text, ...more } = unwrapRaw(kept);
+  return { topic: asked.topic ?? row.topic, payload: new TextEncoder().encode(text), ...more };
 }
 
 async function findIn(context: Context, ids: readonly DeviceId[]): Promise<readonly DeviceAuth[]> {

@@ -18,7 +18,7 @@ import { tablesOf } from "../../sink/influx/settings.ts";
 import { lineProtocol, type Format } from "../spool/export-formats.ts";
 
 /** What is tried. */
-export type Tried = Pick<Message, "topic" | "payload" | "receivedMs" | "retained" | "speaker">;
+export type Tried = Pick<Message, "topic" | "payload" | "wholeBytes" | "receivedMs" | "retained" | "speaker">;
 
 export interface TryOutcome {
   /** The event in one line: who, what, where, when; null if it is rejected. */
