@@ -64,11 +64,13 @@ function rowEnd(entries: readonly Entry[], from: number): number {
   return end;
 }
 
-/** What the disk does not read now it may read later, and a repair would give it up. */
+/** What the disk does not read now it may read later, and a repair would give it up. Within a statement SQLite says of both that the file is malformed. */
 function whyUndecoded(cause: unknown): string {
   const said = explain(cause);
-  if (!(cause instanceof SQLiteError) || damageIn(cause) !== undefined)
-    return `is damaged (${said}): stop the gateway and run \`sluice spool repair\``;
+  const repair = "stop the gateway and run `sluice spool repair`";
+  if (!(cause instanceof SQLiteError)) return `is damaged (${said}): ${repair}`;
+  if (damageIn(cause) !== undefined)
+    return `is damaged, or its disk does not read it (${said}): see dmesg for a fault of the disk; if there is none, ${repair}`;
   const isOfDisk = cause.code?.startsWith("SQLITE_IOERR") === true;
   return `cannot be read (${said})${isOfDisk ? ": see dmesg for the fault of its disk" : ""}`;
 }

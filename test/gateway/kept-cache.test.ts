@@ -87,7 +87,7 @@ test("one in a bad sector is begun anew, and the gateway starts", async () => {
   const { lines, start, end } = await setUp();
   const query = spyOn(Database.prototype, "query").mockImplementationOnce(() => {
     // Only SQLite can make one of its errors; they are known by their name.
-    throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_READ" });
+    throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_CORRUPTFS" });
   });
   const { stop } = start();
   query.mockRestore();

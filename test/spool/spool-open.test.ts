@@ -172,23 +172,31 @@ describe("opening", () => {
     );
   });
 
-  test("of a group that the disk does not read it is said where the fault of the disk is told", () => {
-    const db = new Database(":memory:");
-    prepareSpool(db, ":memory:");
-    const query = db.query.bind(db);
-    const get = () => {
-      // Only SQLite can make one of its errors; they are known by their name.
-      throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_READ" });
-    };
-    spyOn(db, "query").mockImplementation(
-      (sql) => (sql.startsWith("SELECT codec") ? { get } : query(sql)) as never,
-    );
-    const groups = new Groups(db, 0);
-    for (const group of encodeAll([anEntry({})])) groups.insert(group, 1);
-    expect(() => groups.read(1)).toThrow(
-      "the spool's group 1 to 1 cannot be read (disk I/O error): see dmesg for the fault of its disk",
-    );
-  });
+  test.each([
+    ["SQLITE_IOERR_READ", "cannot be read (no luck): see dmesg for the fault of its disk"],
+    // What SQLite makes of EIO within a statement.
+    [
+      "SQLITE_CORRUPT",
+      "is damaged, or its disk does not read it (no luck): see dmesg for a fault of the disk",
+    ],
+  ])(
+    "of a group that the disk does not read it is said where the fault of the disk is told: %s",
+    (code, words) => {
+      const db = new Database(":memory:");
+      prepareSpool(db, ":memory:");
+      const query = db.query.bind(db);
+      const get = () => {
+        // Only SQLite can make one of its errors; they are known by their name.
+        throw Object.assign(new Error("no luck"), { name: "SQLiteError", code });
+      };
+      spyOn(db, "query").mockImplementation(
+        (sql) => (sql.startsWith("SELECT codec") ? { get } : query(sql)) as never,
+      );
+      const groups = new Groups(db, 0);
+      for (const group of encodeAll([anEntry({})])) groups.insert(group, 1);
+      expect(() => groups.read(1)).toThrow(`the spool's group 1 to 1 ${words}`);
+    },
+  );
 
   test.each(["repairing", "padded"])(
     "what a killed tool has left, %s, goes: it is as large as the spool",

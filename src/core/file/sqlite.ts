@@ -110,10 +110,13 @@ export function damageIn(error: unknown): SQLiteError | undefined {
   return said !== undefined && /^SQLITE_(CORRUPT|NOTADB)/.test(said.code ?? "") ? said : undefined;
 }
 
-/** The error by which SQLite says that the disk does not read what is there, as of a bad sector; undefined if it is another. */
+/**
+ * The error by which SQLite says that the disk does not read what is there (EIO, as of a bad sector); undefined if it is another. It says so as it opens
+ * a file; within a statement it calls the same SQLITE_CORRUPT.
+ */
 export function unreadIn(error: unknown): SQLiteError | undefined {
   const said = saidBySqlite(error);
-  return said?.code === "SQLITE_IOERR_READ" ? said : undefined;
+  return said?.code === "SQLITE_IOERR_CORRUPTFS" ? said : undefined;
 }
 
 /** The disk had no room for it. */
