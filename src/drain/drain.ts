@@ -113,6 +113,9 @@ export class Drain {
   /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
   setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
     const done = this.#aside.put(entries, `set aside by an operator: ${trouble}`);
+    // Nor is the pause of a downstream system that is away waited out, or that after a try that is under way.
+    this.#corrected++;
+    this.#away.retryNow();
     this.#retry((lane) => lane.key === key);
     return done;
   }

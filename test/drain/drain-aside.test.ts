@@ -7,6 +7,7 @@ import { Aside } from "../../src/drain/aside.ts";
 import { setAsideAt } from "../../src/admin/review/set-aside.ts";
 import { drainToMemory } from "../kit/drain.ts";
 import { localSink } from "../kit/stores.ts";
+import { Outage } from "../../src/core/outage.ts";
 import type { Sink } from "../../src/core/sink.ts";
 import { simulatedClock } from "../kit/clock.ts";
 import { byTenant } from "../kit/sink.ts";
@@ -77,6 +78,19 @@ describe("at a sink without a position", () => {
       entries: [{ seq: 1 }, { seq: 2 }],
     });
   });
+
+  test.each([0, 1, 2, 3])(
+    "nor is a server waited for that has been away for long (%d s after a try)",
+    async (seconds) => {
+      const { clock, sink, drain, put, ask, letters } = setUp();
+      sink.conduct = () => new Outage("nothing listens there", { scope: "sink" });
+      put("acme");
+      drain.start();
+      await clock.pass(600_000 + seconds * 1_000);
+      expect(await ask()).toMatchObject({ done: true });
+      expect(letters()).toHaveLength(1);
+    },
+  );
 
   test("all of a batch may be set aside", async () => {
     const { clock, sink, drain, put, ask } = setUp();
