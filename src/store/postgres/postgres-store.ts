@@ -49,7 +49,8 @@ async function probe(db: Postgres, autoProvision: boolean): Promise<Census> {
 function countDevices(db: Postgres): Promise<Census> {
   return db.query("counting the devices", async (sql) => {
     const [row] = await sql<Census[]>`
-      select count(*)::int as devices, count(distinct tenant_id)::int as tenants from device_registry`;
+      select coalesce(sum(n), 0)::int as devices, count(*)::int as tenants
+      from (select count(*) as n from device_registry group by tenant_id) as per_tenant`;
     return row ?? { devices: 0, tenants: 0 };
   });
 }
