@@ -128,14 +128,11 @@ export function openPostgres(options: PostgresOptions): Postgres {
     // The server that is asked here: behind a new URL there is another.
     const at = place;
     let answered = false;
-    const answer = work(sql).finally(() => {
-      answered = true;
-    });
+    const answer = work(sql).finally(() => void (answered = true));
     try {
       return await withDeadline(clock, timeoutMs, "the server", answer);
     } catch (cause) {
-      // A standby may be the former primary: its name may lead elsewhere by now, but only what connects anew.
-      if (!answered || isOfStandby(serverError(cause))) abandon(sql);
+      if (!answered || isOfSession(serverError(cause))) abandon(sql);
       throw new Error(`PostgreSQL at ${at}, ${what}`, { cause });
     }
   }
@@ -286,6 +283,10 @@ export function serverError(error: unknown): ServerError | undefined {
 /** So a standby refuses our BEGIN, whose code alone has many other causes, and a read-only server what writes. */
 export const isOfStandby = (error: { readonly code: string; readonly routine?: string } | undefined) =>
   error?.code === "25006" || (error?.code === "0A000" && error.routine === "call_bool_check_hook");
+
+/** A standby may be the former primary, whose name leads elsewhere by now, and a session's search_path is what it was when that began. */
+const isOfSession = (error: ServerError | undefined) =>
+  isOfStandby(error) || /^(42P01|3F000)$/.test(error?.code ?? "");
 
 /** The backend was ended or the connection broke: classes 08 and 57P, and what the driver itself says. */
 function isConnectionLost(error: unknown): boolean {

@@ -203,6 +203,23 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
     await narrow.close();
   });
 
+  test("the search_path of a role, once it is mended, is that of the next call: it was that of the connections there were", async () => {
+    await open("UTF8");
+    const limited = new URL(db.options.url);
+    limited.username = "sluice_app";
+    const its = (path: string) =>
+      sql.unsafe(`alter role sluice_app in database ${limited.pathname.slice(1)} ${path}`);
+    await sql.unsafe(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
+      grant all on all tables in schema public to sluice_app`);
+    await its("set search_path = nowhere");
+    const lost = openPostgres({ ...db.options, url: limited.href });
+    const find = createFind({ db: lost, log: silentLog });
+    expect(await find(plain).catch(explain)).toContain('relation "device_registry" does not exist');
+    await its("reset search_path");
+    expect(await find(plain)).toHaveLength(plain.length);
+    await lost.close();
+  });
+
   test("an error of every look-up is an outage, and does not make devices unregistered", async () => {
     await open("UTF8");
     await sql.unsafe("alter table device_registry rename column status to state");
