@@ -79,3 +79,40 @@ test("what was not given is as durable as what is behind it", async () => {
   partition.next = 9;
   expect(partition.durable).toBe(9);
 });
+
+test.each([
+  ["all of the log is read", 5, 5, 5],
+  ["there is more to read before it", 5, 9, 7],
+])("no transaction keeps anything back while %s", (_, next, end, stableOffset) => {
+  const partition = new Partition(topic, 0, 0);
+  for (const nowMs of [0, 61_000]) partition.reached(next, { end, stableOffset }, nowMs);
+  expect(partition.heldBack()).toBeUndefined();
+});
+
+test("the time of one transaction is not that of the next", () => {
+  const partition = new Partition(topic, 0, 0);
+  partition.reached(5, { end: 9, stableOffset: 5 }, 0);
+  partition.reached(6, { end: 9, stableOffset: 6 }, 30_000);
+  partition.reached(6, { end: 9, stableOffset: 6 }, 62_000);
+  expect(partition.heldBack()).toBeUndefined();
+  partition.reached(6, { end: 9, stableOffset: 6 }, 90_000);
+  expect(partition.heldBack()).toContain("begun at offset 6");
+});
+
+test("of one that is another gateway's now nothing is told, and no lag is below none", () => {
+  const partition = new Partition(topic, 0, 0);
+  for (const nowMs of [0, 61_000]) partition.reached(5, { end: 9, stableOffset: 5 }, nowMs);
+  partition.trouble = { why: "it is damaged", untilMs: 1e9 };
+  partition.forget();
+  expect(partition).toMatchObject({ lag: 0, trouble: null });
+  expect(partition.heldBack()).toBeUndefined();
+  partition.reached(9, { end: 7, stableOffset: 7 }, 0);
+  expect(partition.lag).toBe(0);
+});
+
+test("a mark tells who wrote the record before it, if that is known", () => {
+  const partition = new Partition(topic, 0, 0);
+  const mark = { key: "kafka/5a3c/0", value: "7" };
+  expect(partition.markAt(7, -1)).toEqual(mark);
+  expect(partition.markAt(7, 3)).toEqual({ ...mark, beside: { key: "kafka/5a3c/0/epoch", value: "7 3" } });
+});
