@@ -5,7 +5,7 @@
  * A source acknowledges nothing on its own: it waits until its message comes back in `durable`.
  */
 
-import type { DeviceId } from "./device.ts";
+import { deviceKey, type DeviceId } from "./device.ts";
 
 export interface Message {
   /** Where it came in, as it is stored. It says who speaks (judge/topic.ts), unless `address` does. */
@@ -45,6 +45,11 @@ export interface Message {
   readonly tokenHash?: string | undefined;
   /** For a source that tells its sender, or others: null until the intake says what became of it. Absent: the source does not ask. */
   outcome?: MessageOutcome | null;
+}
+
+/** A text for its topic; with who proved himself at CONNECT, for many may say the same on one topic (v1/devices/me/telemetry). */
+export function topicBySpeaker({ topic, speaker }: Message): string {
+  return speaker ? `${topic}\n${deviceKey(speaker.tenantId, speaker.deviceId)}` : topic;
 }
 
 /** "accepted"; "deferred": on the disk, and judged once the registry answers; "duplicate"; or the reason of its reject. */

@@ -7,9 +7,8 @@
  * connection a message without DUP is a new one, whatever it holds. (A window over time would lose real messages; DUP alone, which
  * MQTT.js and others do not set after a new session, stores each try.)
  */
-import { deviceKey } from "../core/device.ts";
 import { fingerprint } from "../core/fingerprint.ts";
-import type { Message } from "../core/message.ts";
+import { type Message, topicBySpeaker } from "../core/message.ts";
 
 /** Of messages on the disk whose sender does not know. */
 const unansweredMax = 10_000;
@@ -59,8 +58,6 @@ export class Retries {
   }
 }
 
-/** The topic names the device, or who connected does: many may say the same on one topic (v1/devices/me/telemetry). */
-function readingOf({ topic, payload, speaker }: Message): number {
-  const seed = Bun.hash.crc32(speaker ? `${topic}\n${deviceKey(speaker.tenantId, speaker.deviceId)}` : topic);
-  return fingerprint(payload, BigInt(seed));
+function readingOf(message: Message): number {
+  return fingerprint(message.payload, BigInt(Bun.hash.crc32(topicBySpeaker(message))));
 }

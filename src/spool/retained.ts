@@ -6,10 +6,11 @@
  * enough: that of the copy that came, and from then on that of each live message of the topic, because its copy may
  * come next. A live message that came before the first copy of its topic is recognised by the redelivery window
  * (`holdsContent`). The fingerprints are kept with the groups, as the window is. Topics without a retained message
- * cost nothing. At our own broker the flag of live messages is seen (`Message.mayBeRetained`): there those that have it count, and no others.
+ * cost nothing. At our own broker the flag of live messages is seen (`Message.mayBeRetained`): there those that have it count, and no others,
+ * and a topic counts once for each device that speaks on it (`topicBySpeaker`).
  */
 import { fingerprint } from "../core/fingerprint.ts";
-import type { Message } from "../core/message.ts";
+import { type Message, topicBySpeaker } from "../core/message.ts";
 
 /** Topic and content, each as a fingerprint. If content is null, the topic is forgotten. */
 export type RetainedRow = readonly [topic: number, content: number | null];
@@ -31,15 +32,16 @@ export class RetainedTopics {
   }
 
   /** Is this copy the same as the last message of its topic that is on disk? */
-  holds({ topic, payload }: Message): boolean {
-    return this.#contents.get(fingerprint(topic)) === fingerprint(payload);
+  holds(message: Message): boolean {
+    return this.#contents.get(fingerprint(topicBySpeaker(message))) === fingerprint(message.payload);
   }
 
   /** Notes a message that goes to the disk. @returns what must be written with it */
-  note({ topic, payload, retained, mayBeRetained }: Message): readonly RetainedRow[] {
+  note(message: Message): readonly RetainedRow[] {
+    const { payload, retained, mayBeRetained } = message;
     const isKept = retained || mayBeRetained === true;
     if (mayBeRetained === false || (!isKept && this.#contents.size === 0)) return nothing;
-    const key = fingerprint(topic);
+    const key = fingerprint(topicBySpeaker(message));
     const isKnown = this.#contents.delete(key);
     if (!isKept && !isKnown) return nothing;
     const content = fingerprint(payload);

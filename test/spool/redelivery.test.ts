@@ -155,6 +155,20 @@ describe("retained messages", () => {
     expect([1, 2].map((n) => topics.holds(aDeviceMessage(n, "a")))).toEqual([true, false]);
   });
 
+  test("on a topic that all devices share are known of each device by itself", () => {
+    const topics = new RetainedTopics([]);
+    const from = (deviceId: string) => ({
+      ...aDeviceMessage(1, "a"),
+      topic: "v1/devices/me/telemetry",
+      mayBeRetained: true,
+      speaker: { tenantId: "acme", deviceId },
+    });
+    topics.note(from("d1"));
+    expect(["d1", "d2"].map((deviceId) => topics.holds(from(deviceId)))).toEqual([true, false]);
+    topics.note(from("d2"));
+    expect(["d1", "d2"].map((deviceId) => topics.holds(from(deviceId)))).toEqual([true, true]);
+  });
+
   test("are remembered for a bounded number of topics: the quietest is forgotten, on disk too", () => {
     const topics = new RetainedTopics([]);
     for (let n = 0; n < retainedTopicsMax; n++) topics.note(copy(1, `d${n}`));
