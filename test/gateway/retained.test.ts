@@ -125,8 +125,8 @@ describe.skipIf(!mosquittoAvailable())("retained messages (skipped without mosqu
     await publish(broker, timed, 1, { ts });
     await until(() => running.stats().ingest.accepted === 1);
     for (let n = 0; n < 2; n++) {
-      const before = running.stats().ingest.duplicate;
       await running.gateway.stop();
+      const before = running.stats().ingest.duplicate;
       running = await start();
       await until(() => running.stats().ingest.duplicate > before);
     }
