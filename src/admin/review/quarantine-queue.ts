@@ -6,7 +6,7 @@
  * tables sink removes that row in the transaction that stores the event. If the row is gone, somebody else was first and the entry
  * is ignored. Rejected alternative: to remove the rows from here, before or after the append. That needs a note of what is under way
  * on both sides, and a start that cleans up after a crash. The other sinks know nothing of the row, so none is requeued twice: which ones
- * an earlier run requeued nobody remembers, and until the tables have all of that run nothing is replayed.
+ * an earlier run requeued nobody remembers, and until the tables have all of that run nothing is replayed or discarded.
  *
  * A message that makes several events by today's mappings is first divided in the table, one row per event: so each row makes way for
  * one event, and what is wrong with one of them does not keep the others.
@@ -49,18 +49,25 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
   /** Of an earlier run is what the spool holds up to here. */
   const earlierTo = head();
 
+  /** What an earlier run replayed may be among what the tables lack, and would be requeued twice; of what is discarded they would ignore it. */
   function refuseTooSoon(): void {
     if (settledTo() < earlierTo)
       throw new NotNow(
         "the tables still lack some of what the spool held at the start, and messages that were replayed before may be among that; see `sinks` in /stats",
       );
+  }
+
+  function refuseTooMany(): void {
     if (underWay.size >= underWayMax)
       throw new NotNow(`${underWay.size} messages are on their way back already; see \`sinks\` in /stats`);
   }
 
   async function replay(selection: Selection): Promise<ReviewOutcome> {
     for (const [id, seq] of underWay) if (seq <= settledTo()) underWay.delete(id);
-    if (!selection.dry_run) refuseTooSoon();
+    if (!selection.dry_run) {
+      refuseTooSoon();
+      refuseTooMany();
+    }
     const { rows, upTo, next } = await select(selection);
     const waiting = rows.filter(({ id }) => !underWay.has(id));
     const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
@@ -153,6 +160,7 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
     },
     replay,
     async discard(selection) {
+      if (!selection.dry_run) refuseTooSoon();
       const { rows, upTo, next } = await select(selection);
       const going = rows.filter(({ id }) => !underWay.has(id)).map(({ id }) => id);
       const done =

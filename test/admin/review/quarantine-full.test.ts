@@ -31,7 +31,7 @@ test("a discard says that the disk is full, not that the database is away", asyn
     registry: { find: () => Promise.resolve([]) },
     judge: { reread: (entry) => ({ devices: [], parts: () => [entry], judge: () => [] }) },
     requeue() {},
-    settledTo: () => 0,
+    settledTo: () => 1,
     head: () => 1,
     log: silentLog,
   });

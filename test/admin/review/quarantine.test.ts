@@ -148,7 +148,7 @@ for (const { name, absent } of stores) {
     });
 
     if (name === "postgres")
-      test("what was replayed before a kill is not replayed again while the table takes nothing", async () => {
+      test("what was replayed before a kill is not replayed again or discarded while the table takes nothing", async () => {
         await publish(gateway, "d9", 3);
         await statsWhen(gateway, ({ sinks, ingest }) => sinks[name]?.waiting === 0 && ingest.judging === 0);
         const before = (await gateway.stats()).ingest.accepted;
@@ -160,8 +160,10 @@ for (const { name, absent } of stores) {
           expect(await json("replay", "--device", "d9")).toMatchObject({ done: 3 });
           await gateway.kill9();
           gateway = await startGateway(env, gateway.dataDir);
-          const { code, err } = await cli("replay", "--device", "d9");
-          expect([code, err]).toEqual([1, expect.stringContaining("the tables still lack some")]);
+          for (const verb of ["replay", "discard"]) {
+            const { code, err } = await cli(verb, "--device", "d9");
+            expect([code, err]).toEqual([1, expect.stringContaining("the tables still lack some")]);
+          }
         });
         await sql.end();
         const { ingest } = await statsWhen(gateway, ({ sinks }) => sinks[name]?.waiting === 0);
