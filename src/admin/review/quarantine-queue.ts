@@ -2,11 +2,12 @@
  * Replays quarantined messages: each is judged again under today's registry, and an accepted one is appended to the spool as an
  * event with its own times, and counted as received and accepted once more.
  *
- * It is exactly once, whatever crashes and however many gateways share the tables: the entry names the row that it replaces, and the
- * tables sink removes that row in the transaction that stores the event. If the row is gone, somebody else was first and the entry
+ * In the tables it is exactly once, whatever crashes and however many gateways share them: the entry names the row that it replaces, and
+ * the tables sink removes that row in the transaction that stores the event. If the row is gone, somebody else was first and the entry
  * is ignored. Rejected alternative: to remove the rows from here, before or after the append. That needs a note of what is under way
  * on both sides, and a start that cleans up after a crash. The other sinks know nothing of the row, so none is requeued twice: which ones
- * an earlier run requeued nobody remembers, and until the tables have all of that run nothing is replayed or discarded.
+ * an earlier run requeued nobody remembers, and until the tables have all of that run nothing is replayed or discarded. Two gateways on one
+ * database that replay the same at once both bring it to Kafka: each knows only what it has requeued itself.
  *
  * A message that makes several events by today's mappings is first divided in the table, one row per event: so each row makes way for
  * one event, and what is wrong with one of them does not keep the others.
@@ -19,6 +20,7 @@ import { NotNow, type ReviewOutcome, type Selection } from "./review-queue.ts";
 import type { QuarantineQueue, QuarantineFull, QuarantineLine } from "./quarantine-rows.ts";
 import type { Judge } from "../../judge/contract.ts";
 import { toColumns } from "../../core/columns.ts";
+import { createTurns } from "../../core/turns.ts";
 import { findByDevice, type DeviceLookup } from "../../core/registry.ts";
 import type { QuarantineRow, QuarantineTable } from "../../core/quarantine-table.ts";
 
@@ -46,6 +48,8 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
   const { table, registry, judge, requeue, settledTo, head } = parts;
   /** Rows whose message was requeued and has not reached the tables: id → the last seq of its batch. */
   const underWay = new Map<number, number>();
+  /** Else one would select rows, another bring them to the tables meanwhile and forget them, and the first requeue them again. */
+  const inTurn = createTurns();
   /** Of an earlier run is what the spool holds up to here. */
   const earlierTo = head();
 
@@ -72,11 +76,11 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
     const waiting = rows.filter(({ id }) => !underWay.has(id));
     const [asked, unproven] = partition(waiting, (row) => mayReturn(row, selection));
     const judged = await judgeAll(asked, selection.dry_run);
-    // Others may have asked for the same while these were judged: from here on nothing waits.
-    const fresh = judged.filter(({ id }) => !underWay.has(id));
-    const accepted = fresh.filter(({ entry }) => entry.kind === "event");
+    const accepted = judged.filter(({ entry }) => entry.kind === "event");
     if (!selection.dry_run && accepted.length > 0) append(accepted);
-    const kept = fresh.flatMap(({ id, entry }) => (entry.kind === "reject" ? { id, why: whyOf(entry) } : []));
+    const kept = judged.flatMap(({ id, entry }) =>
+      entry.kind === "reject" ? { id, why: whyOf(entry) } : [],
+    );
     return {
       matched: rows.length + judged.length - asked.length,
       done: accepted.length,
@@ -84,6 +88,14 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
       next,
       up_to: upTo,
     };
+  }
+
+  async function discard(selection: Selection): Promise<ReviewOutcome> {
+    if (!selection.dry_run) refuseTooSoon();
+    const { rows, upTo, next } = await select(selection);
+    const going = rows.filter(({ id }) => !underWay.has(id)).map(({ id }) => id);
+    const done = selection.dry_run || going.length === 0 ? going.length : await orNotNow(table.remove(going));
+    return { matched: rows.length, done, kept: [], next, up_to: upTo };
   }
 
   function append(accepted: readonly { id: number; entry: Entry }[]): void {
@@ -158,15 +170,8 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
       const [row] = await orNotNow(table.list({ ids: [id], after: 0, limit: 1 }));
       return row && fullOf(row);
     },
-    replay,
-    async discard(selection) {
-      if (!selection.dry_run) refuseTooSoon();
-      const { rows, upTo, next } = await select(selection);
-      const going = rows.filter(({ id }) => !underWay.has(id)).map(({ id }) => id);
-      const done =
-        selection.dry_run || going.length === 0 ? going.length : await orNotNow(table.remove(going));
-      return { matched: rows.length, done, kept: [], next, up_to: upTo };
-    },
+    replay: (selection) => inTurn(() => replay(selection)),
+    discard: (selection) => inTurn(() => discard(selection)),
   };
 }
 
