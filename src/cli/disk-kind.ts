@@ -21,7 +21,11 @@ const doubtful: ReadonlyMap<number, string> = new Map([
   [0x00c36400, `Ceph, ${promisesLess}`],
 ]);
 
-/** @returns undefined if nothing is known against it. @throws if it cannot be read */
+/** @returns undefined if nothing is known against it, or it does not say what it is: that is no reason to end what runs on it */
 export function doubtOfDisk(directory: string): string | undefined {
-  return doubtful.get(statfsSync(directory).type);
+  try {
+    return doubtful.get(statfsSync(directory).type);
+  } catch {
+    return undefined;
+  }
 }

@@ -33,6 +33,8 @@ import { formatInstalled } from "./spool-format.ts";
 
 /** The longest that another program is waited for. */
 const programMs = 60_000;
+/** The tables of a large registry get an index, for which `sluice migrate` takes ten minutes at most. */
+const migrateMs = 660_000;
 
 export const upgrade = command({
   name: "upgrade",
@@ -128,7 +130,7 @@ function migrationOf(context: Context, binary: string): readonly Step[] {
       isDone: () => false,
       run() {
         const env = { PATH: context.env["PATH"] };
-        const ran = Bun.spawnSync([binary, "migrate"], { env, stdin: "ignore", timeout: programMs });
+        const ran = Bun.spawnSync([binary, "migrate"], { env, stdin: "ignore", timeout: migrateMs });
         if (ran.success) return;
         const why = ran.stderr.toString().trim().split("\n").at(-1) || "no answer";
         context.stderr(`warning: the tables were not completed (${why}): \`sluice migrate\` does it later\n`);

@@ -42,7 +42,7 @@ export const sqliteTables: Readonly<Record<string, readonly string[]>> = {
   ],
   quarantine_events: [
     `CREATE TABLE IF NOT EXISTS quarantine_events (
-       id INTEGER PRIMARY KEY, ingested_at TEXT NOT NULL, event_ts TEXT, topic TEXT NOT NULL, tenant_id TEXT,
+       id INTEGER PRIMARY KEY AUTOINCREMENT, ingested_at TEXT NOT NULL, event_ts TEXT, topic TEXT NOT NULL, tenant_id TEXT,
        site_id TEXT, device_id TEXT, msg_type TEXT, reason TEXT NOT NULL, payload TEXT NOT NULL)`,
     "CREATE INDEX IF NOT EXISTS quarantine_events_ingested_idx ON quarantine_events (ingested_at DESC)",
   ],

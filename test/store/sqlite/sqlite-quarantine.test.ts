@@ -81,3 +81,12 @@ test("ids that are gone, also a great many, are passed over", async () => {
   db.run("UPDATE quarantine_events SET id = 9007199254740000 WHERE id = 20000");
   expect(await listed()).toEqual([9_007_199_254_740_000]);
 });
+
+test("no id is given again, or a list that was read before would name another reject", async () => {
+  fill(3);
+  db.run("DELETE FROM quarantine_events");
+  db.run(
+    "INSERT INTO quarantine_events (ingested_at, topic, reason, payload) VALUES ('2026-11-02', 't', 'RARE', '{}')",
+  );
+  expect(await listed()).toEqual([4]);
+});
