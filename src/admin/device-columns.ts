@@ -3,6 +3,7 @@ import { idCharsMax, idPattern, storablePattern } from "../core/topic-level.ts";
 import { z } from "zod";
 import { toColumns, toFields } from "../core/columns.ts";
 import type { Device, DeviceChange, DeviceFilter, NewDevice } from "../core/device.ts";
+import { isRawJson } from "../core/text/json-digits.ts";
 import { filterText } from "./filter-text.ts";
 
 /** One level of a topic name (MQTT 5 §4.7) that tables and files can hold. */
@@ -21,13 +22,16 @@ const firmware = z
 /** Any other word in the registry means "not active" too, but a slip here would silence a device. */
 export const statuses = ["ACTIVE", "REVOKED", "PENDING"] as const;
 const status = z.enum(statuses);
+/** A number beyond 2^53 is an object for zod as well, if its digits are kept (`parseToPrint`). */
+export const jsonObject = z.preprocess(
+  (given) => (isRawJson(given) ? Number.MAX_VALUE : given),
+  z.record(z.string(), z.unknown()),
+);
 /** One that PostgreSQL refuses would be found in the middle of an import, and nobody told which it was. */
-const metadata = z
-  .record(z.string(), z.unknown())
-  .refine(
-    isStorableJson,
-    "must be without U+0000, halves of surrogate pairs and numbers beyond those of a double",
-  );
+const metadata = jsonObject.refine(
+  isStorableJson,
+  "must be without U+0000, halves of surrogate pairs and numbers beyond those of a double",
+);
 export const tokenHash = z
   .string()
   .regex(/^[0-9a-fA-F]{64}$/, "must be the SHA-256 of the token, 64 hex digits")

@@ -72,22 +72,32 @@ const expected: readonly (readonly [line: string, offers: readonly string[]])[] 
 /** Flags that nobody began to type are not asked for: fish shows them later than the others do. */
 const unlessFlags = (offers: readonly string[]) => offers.filter((offer) => !offer.startsWith("--"));
 
-for (const [shell, script] of [
+/** What zsh's _describe would offer of what it is given. */
+const printing = "compdef() {}; _files() {}; _describe() { print -l -- \${(P)2}; }";
+const askZsh = 'words=("\${(@s: :)1}"); CURRENT=\${#words}; _sluice';
+
+for (const [shell, how, script] of [
   [
     "fish",
+    "sourced",
     (path: string, line: string) => [
       "--no-config",
       "-c",
       `source ${path}; complete -C ${JSON.stringify(line)}`,
     ],
   ],
-  // What _describe would offer of what it is given, at the first call of a file in fpath.
   [
     "zsh",
+    "sourced",
+    (path: string, line: string) => ["-f", "-c", `${printing}; source ${path}; ${askZsh}`, "zsh", line],
+  ],
+  [
+    "zsh",
+    "in a directory of fpath, at its first call",
     (path: string, line: string) => [
       "-f",
       "-c",
-      `compdef() {}; _files() {}; _describe() { print -l -- \${(P)2}; }; mv ${path} \${2}/_sluice; fpath=($2); autoload -Uz _sluice; words=("\${(@s: :)1}"); CURRENT=\${#words}; _sluice`,
+      `${printing}; mv ${path} \${2}/_sluice; fpath=($2); autoload -Uz _sluice; ${askZsh}`,
       "zsh",
       line,
       dirname(path),
@@ -96,25 +106,28 @@ for (const [shell, script] of [
 ] as const) {
   const found = Bun.which(shell);
   const absent = found === null ? `${shell} is not installed (apt-get install ${shell})` : "";
-  test.skipIf(absent !== "")(`${shell} offers what belongs to this command alone ${absent}`, async () => {
-    const { out } = await sluice("completion", shell);
-    for (const [line, offers] of expected) {
-      const typed = line.split(" ").at(-1) ?? "";
-      const said = inFile(out, (path) => {
-        const ran = Bun.spawnSync([found ?? "", ...script(path, line)]);
-        expect(ran.stderr.toString()).toBe("");
-        return ran.stdout.toString().trim().split("\n");
-      });
-      const words = said
-        .map((offer) => offer.split(/[\t:]/)[0] ?? "")
-        .filter((offer) => offer.startsWith(typed));
-      const meant = typed.startsWith("--") ? offers : unlessFlags(offers);
-      expect([line, (typed.startsWith("--") ? words : unlessFlags(words)).toSorted()]).toEqual([
-        line,
-        meant.toSorted(),
-      ]);
-    }
-  });
+  test.skipIf(absent !== "")(
+    `${shell} offers what belongs to this command alone, ${how} ${absent}`,
+    async () => {
+      const { out } = await sluice("completion", shell);
+      for (const [line, offers] of expected) {
+        const typed = line.split(" ").at(-1) ?? "";
+        const said = inFile(out, (path) => {
+          const ran = Bun.spawnSync([found ?? "", ...script(path, line)]);
+          expect(ran.stderr.toString()).toBe("");
+          return ran.stdout.toString().trim().split("\n");
+        });
+        const words = said
+          .map((offer) => offer.split(/[\t:]/)[0] ?? "")
+          .filter((offer) => offer.startsWith(typed));
+        const meant = typed.startsWith("--") ? offers : unlessFlags(offers);
+        expect([line, (typed.startsWith("--") ? words : unlessFlags(words)).toSorted()]).toEqual([
+          line,
+          meant.toSorted(),
+        ]);
+      }
+    },
+  );
 }
 
 test("no word of a command stands twice in the script for bash, where the second would never be asked", async () => {

@@ -108,6 +108,11 @@ test("a long import or export with a store that answers at once leaves everybody
 });
 
 describe("import", () => {
+  test("metadata that is no object but a number with more digits than a double keeps is refused", async () => {
+    const text = '{"tenant_id":"acme","device_id":"d1","site_id":"s","metadata":8949020000012345678}';
+    expect(await load(text, ndjson)).toMatchObject({ json: { added: 0 } });
+  });
+
   test.each([
     [ndjson, '{"tenant_id":"acme","device_id":"d1","site_id":"s","metadata":{"iccid":8949020000012345678}}'],
     [csv, 'tenant_id,device_id,site_id,metadata\nacme,d1,s,"{""iccid"":8949020000012345678}"'],

@@ -106,6 +106,11 @@ describe("change", () => {
     });
   });
 
+  test("metadata that is no object but a number with more digits than a double keeps is refused", async () => {
+    const changed = await ask("PATCH", "/admin/devices/acme/d1", '{"metadata":8949020000012345678}');
+    expect(changed.status).toBe(422);
+  });
+
   test("metadata keeps all digits of its numbers, in the audit log as well", async () => {
     const changed = await ask(
       "PATCH",

@@ -5,6 +5,7 @@ import type { DeviceId, DeviceStore } from "../../core/device.ts";
 import { type Context, json, option, type Option, UsageError, string } from "../command.ts";
 import { devicesOf, gatewayClient, type GatewayClient } from "../gateway-client.ts";
 import type { Registry } from "../../core/registry.ts";
+import { jsonObject } from "../../admin/device-columns.ts";
 import { parseToPrint } from "../../core/text/json-digits.ts";
 import { openConfiguredStore } from "../configured-store.ts";
 import { registryOptions, type WhichGateway } from "../which-gateway.ts";
@@ -76,7 +77,7 @@ export const metadataOption = option("--metadata <json>", "A JSON object that is
     .string()
     .transform((text, context) => {
       try {
-        return z.record(z.string(), z.unknown()).parse(parseToPrint(text));
+        return jsonObject.parse(parseToPrint(text));
       } catch {
         context.addIssue({ code: "custom", message: "must be a JSON object" });
         return z.NEVER;
