@@ -110,21 +110,18 @@ export class Drain {
     return lane && stuckOf(lane, this.sink.name, count);
   }
 
-  /** Entries of a stuck lane are to be refused, untried. Resolves once they are dead letters. */
+  /** Entries of a stuck lane are to be refused, untried, whatever pause its sink takes. Resolves once they are dead letters. */
   setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
     const done = this.#aside.put(entries, `set aside by an operator: ${trouble}`);
-    // Nor is the pause of a downstream system that is away waited out, or that after a try that is under way.
-    this.#corrected++;
-    this.#away.retryNow();
-    this.#retry((lane) => lane.key === key);
+    this.retryNow((lane) => lane.key === key);
     return done;
   }
 
   /** Waits no longer for the next try: what the downstream system refused, such as a password, may have been corrected. */
-  retryNow(): void {
+  retryNow(isMeant: (lane: Lane) => boolean = () => true): void {
     this.#corrected++;
     this.#away.retryNow();
-    this.#retry(() => true);
+    this.#retry(isMeant);
   }
 
   async #run(): Promise<void> {

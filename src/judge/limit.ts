@@ -21,7 +21,8 @@
  * full bucket then equals no bucket at all, which bounds the memory: two generations of the map are kept, each for as
  * long as a bucket takes to fill or for as many buckets as the fleet has devices. When the older generation is forgotten,
  * buckets that owe much are kept: forgetting gives credit, so credit must not be free, and a bucket can owe only as
- * many messages as were let through. Rejected alternative: a sweep over all buckets, because that is a pause that
+ * many messages as were let through. To look for those takes 60 ms of a million, and comes only once more devices than may be
+ * cached have spoken. Rejected alternative: a sweep over all buckets, because that is a pause that
  * grows with the fleet. A restart forgets all buckets: every device then has its credit again.
  */
 import type { Address, Found } from "../core/address.ts";
@@ -142,7 +143,9 @@ export function createLimiter(devicesMax = 0): Limiter {
     const present = young.get(key);
     if (present !== undefined) return present;
     if (young.size >= youngMax) {
-      turn(rate);
+      const forgotten = turn();
+      takeAlong(forgotten, rate);
+      forgotten.clear();
       return find(key, atMs, rate);
     }
     const bucket = old.get(key) ?? { home: young, messagesFullMs: atMs, bytesFullMs: atMs };
@@ -155,9 +158,14 @@ export function createLimiter(devicesMax = 0): Limiter {
     young.set(key, bucket);
   }
 
-  function turn(rate: Rate): void {
+  /** @returns what is to be emptied: the address of a device that is silent from now on keeps its bucket, and with it this map */
+  function turn(): Map<string, Bucket> {
     const forgotten = old;
     [old, young, turnedMs] = [young, new Map(), latestMs];
+    return forgotten;
+  }
+
+  function takeAlong(forgotten: ReadonlyMap<string, Bucket>, rate: Rate): void {
     for (const [key, bucket] of forgotten) {
       if (young.size >= youngMax / 2) break;
       const owes =
@@ -165,15 +173,14 @@ export function createLimiter(devicesMax = 0): Limiter {
         bucket.bytesFullMs - latestMs > rate.bytesMs * owesMuch;
       if (owes && !old.has(key)) enter(key, bucket);
     }
-    // The address of a device that is silent from now on keeps its bucket, and with it this map.
-    forgotten.clear();
   }
 
   return {
     take(of, atMs, bytes, rate) {
       latestMs = Math.max(latestMs, atMs);
       const fillMs = Math.max(rate.messagesMs, rate.bytesMs);
-      if (latestMs - turnedMs > fillMs) turn(rate);
+      // All that was not used for so long is full again.
+      if (latestMs - turnedMs > fillMs) turn().clear();
       const bucket = bucketOf(of, atMs, rate);
       const messagesFullMs = Math.max(bucket.messagesFullMs, atMs) + rate.messageMs;
       const bytesFullMs = Math.max(bucket.bytesFullMs, atMs) + bytes * rate.byteMs;
