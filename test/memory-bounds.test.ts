@@ -280,10 +280,11 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     "ending",
     endingsMax,
     () => {
-      const encoder = createEncoder("gw", "device");
-      for (let i = 0; i < 2 * endingsMax; i++) {
+      // A device each, which holds its own: there are no more of them than are counted.
+      const encoder = createEncoder("gw", "device", 4 * endingsMax);
+      for (let i = 0; i < 3 * endingsMax; i++) {
         const metrics = Array.from({ length: 60 }, (_, at) => `"metric-${i}-${at}":1`).join(",");
-        encoder.valueOf(event(i, { deviceId: "d", payload: `{"metrics":{${metrics}}}` }));
+        encoder.valueOf(event(i, { deviceId: `d${i}`, payload: `{"metrics":{${metrics}}}` }));
       }
       return encoder;
     },

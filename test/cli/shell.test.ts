@@ -73,8 +73,8 @@ const expected: readonly (readonly [line: string, offers: readonly string[]])[] 
 const unlessFlags = (offers: readonly string[]) => offers.filter((offer) => !offer.startsWith("--"));
 
 /** What zsh's _describe would offer of what it is given. */
-const printing = "compdef() {}; _files() {}; _describe() { print -l -- \${(P)2}; }";
-const askZsh = 'words=("\${(@s: :)1}"); CURRENT=\${#words}; _sluice';
+const printing = "compdef() {}; _files() {}; _describe() { print -l -- ${(P)2}; }";
+const askZsh = 'words=("${(@s: :)1}"); CURRENT=${#words}; _sluice';
 
 for (const [shell, how, script] of [
   [

@@ -47,11 +47,11 @@ interface Ending {
 
 type Frames = Map<string | null, Map<string | null, Map<string | null, Frame>>>;
 
-/** Devices whose frame is kept, or two message types of each that may be cached; beyond, all are forgotten. */
+/** Frames that are kept, or two per device that may be cached, and their endings; beyond, all are forgotten. */
 export const framesMax = 10_000;
-export const endingsMax = 1_000;
-/** Longer lists of names are not kept. */
-const labelsCharsMax = 1_000;
+export const endingsMax = 4_096;
+/** Longer ones are not kept. */
+const endingBytesMax = 4_096;
 const noKey = { bytes: null } as const;
 
 /** @param devicesMax so many may be cached */
@@ -59,6 +59,7 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   /** By message type, tenant and device: to make one key of the three cost more than all the rest. */
   const frames: Frames = new Map();
   let size = 0;
+  const endings = new Map<string, Ending>();
   let prefix = "";
   let out = new Utf8();
   /** What the head in `out` was made of: until one of the two changes only its last digits are written. */
@@ -77,15 +78,38 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
     const { msgType, tenantId, deviceId, siteId } = entry;
     const found = frames.get(msgType)?.get(tenantId)?.get(deviceId);
     if (found?.siteId === siteId) return found;
-    if (size >= Math.max(framesMax, 2 * devicesMax)) {
-      frames.clear();
-      size = 0;
-    }
-    const made = newFrame(entry, named);
+    if (size >= Math.max(framesMax, 2 * devicesMax)) forget();
+    const made = newFrame(entry, named, (metadata) => endingOf([], metadata));
     const devices = within(within(frames, msgType), tenantId);
     if (!devices.has(deviceId)) size += 1;
     devices.set(deviceId, made);
     return made;
+  }
+
+  function forget(): void {
+    frames.clear();
+    endings.clear();
+    size = 0;
+  }
+
+  /** Of other names than those of the device's last message; kept for its next one, unless it is long. */
+  function endingFor(frame: Frame, names: readonly string[]): Uint8Array {
+    const ending = endingOf(names, frame.ending.metadata);
+    if (ending.bytes.length <= endingBytesMax) frame.ending = ending;
+    return ending.bytes;
+  }
+
+  function endingOf(names: readonly string[], metadata: string): Ending {
+    const text = endingText(names, metadata);
+    const known = endings.get(text);
+    if (known !== undefined) return known;
+    // A frame holds its ending, whatever becomes of the others.
+    if (endings.size >= endingsMax) forget();
+    const bytes = encoder.encode(text);
+    if (bytes.length > endingBytesMax) return { names: [], bytes, metadata };
+    const ending = { names: names.map(ownText), bytes, metadata: ownText(metadata) };
+    endings.set(ownText(text), ending);
+    return ending;
   }
 
   /** Begins a value with what all have. */
@@ -149,7 +173,11 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   };
 }
 
-function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
+function newFrame(
+  entry: Entry,
+  named: "device" | "tenant/device",
+  endingOf: (metadata: string) => Ending,
+): Frame {
   const { siteId, tenantId, msgType } = entry;
   const name = nameOf(entry, named) ?? "";
   const bytes = encoder.encode(name);
@@ -169,37 +197,14 @@ function newFrame(entry: Entry, named: "device" | "tenant/device"): Frame {
     hash: murmur2(bytes) & 0x7fffffff,
     siteId,
     device: encoder.encode(`,"device_id":${JSON.stringify(name)},"values":[`),
-    ending: endingOf(
-      [],
-      "",
-      `,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`,
-    ),
+    ending: endingOf(`,"index":${JSON.stringify(type)},"metadata":${JSON.stringify(metadata).slice(0, -1)}`),
   };
 }
 
-/** Of other names than those of the device's last message; kept for its next one, unless it is long. */
-function endingFor(frame: Frame, names: readonly string[]): Uint8Array {
-  const { metadata } = frame.ending;
+function endingText(names: readonly string[], metadata: string): string {
   const labels = names.join(",");
-  if (labels.length > labelsCharsMax) return encoder.encode(endingText(labels, metadata));
-  frame.ending = endingOf(names, labels, metadata);
-  return frame.ending.bytes;
+  return `],"label":[${labels}],"labels":[${labels}]${metadata}`;
 }
-
-const endings = new Map<string, Ending>();
-
-function endingOf(names: readonly string[], labels: string, metadata: string): Ending {
-  const text = endingText(labels, metadata);
-  const known = endings.get(text);
-  if (known !== undefined) return known;
-  if (endings.size >= endingsMax) endings.clear();
-  const ending = { names: names.map(ownText), bytes: encoder.encode(text), metadata: ownText(metadata) };
-  endings.set(ownText(text), ending);
-  return ending;
-}
-
-const endingText = (labels: string, metadata: string) =>
-  `],"label":[${labels}],"labels":[${labels}]${metadata}`;
 
 function within<V>(maps: Map<string | null, Map<string | null, V>>, key: string | null) {
   let found = maps.get(key);
