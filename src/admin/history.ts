@@ -69,9 +69,9 @@ export function keepHistory(options: { path: string; clock: Clock; read: () => M
   /** @param all the samples up to this one: more may have come since */
   async function write(sample: Sample, all: readonly Sample[]): Promise<void> {
     if (++lines <= 2 * samplesMax) return appendFile(path, lineOf(sample));
-    lines = all.length;
     await writeFile(`${path}.new`, all.map(lineOf).join(""));
     await rename(`${path}.new`, path);
+    lines = all.length;
   }
 
   return { samples: () => samples, stop };

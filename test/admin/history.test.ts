@@ -1,6 +1,14 @@
 /** The samples for the curves: one per minute for a day, across restarts and a file cut off in the middle. */
 import { afterEach, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type History, keepHistory } from "../../src/admin/history.ts";
@@ -26,7 +34,7 @@ function read(): Measurements {
 
 const written = (history: History) =>
   until(() => readFileSync(path, "utf8").endsWith(`${JSON.stringify(history.samples().at(-1))}\n`));
-const linesOnDisk = () => readFileSync(path, "utf8").split("\n").length - 1;
+const linesOnDisk = (of = path) => readFileSync(of, "utf8").split("\n").length - 1;
 
 test("a sample holds only what came in its minute, and a restart continues after what was kept", async () => {
   const clock = simulatedClock();
@@ -80,4 +88,17 @@ test("what earlier runs left there goes but for the last day, however often it i
   await written(history);
   history.stop();
   expect(linesOnDisk()).toBe(1_440);
+});
+
+test("what earlier runs left there is written anew until that succeeds", async () => {
+  const clock = simulatedClock();
+  mkdirSync(path);
+  const history = keepHistory({ path, clock, read });
+  clock.advance(120_000);
+  await until(() => linesOnDisk(`${path}.new`) === 2);
+  rmdirSync(path);
+  clock.advance(60_000);
+  await written(history);
+  history.stop();
+  expect(linesOnDisk()).toBe(3);
 });
