@@ -149,12 +149,11 @@ export function fromReject(entry: Reject): Candidate {
   const { receivedMs, topic, payload, reason } = entry;
   const retained = reason === "RETAINED_WITHOUT_TIME";
   const address = namedBy(entry) ?? undefined;
-  const { text, ...more } = unwrapRaw(payload);
-  return candidateOf({
-    ...{ receivedMs, topic, address, payload: utf8.encode(text), ...more, retained },
-    // Who proved itself at CONNECT is not kept, so that it is whom the reject names.
-    speaker: address,
-  });
+  const { text, wholeBytes } = unwrapRaw(payload);
+  // A beginning stays shorter than the whole, though as text it may be longer than all that was sent: what is no UTF-8 grows.
+  const kept = utf8.encode(text).subarray(0, (wholeBytes ?? Infinity) - 1);
+  // Who proved itself at CONNECT is not kept, so that it is whom the reject names.
+  return candidateOf({ receivedMs, topic, address, payload: kept, wholeBytes, retained, speaker: address });
 }
 
 /** Who spoke, of a topic that is not in our form: the source or a mapping named the device when the message came. null: nobody did. */

@@ -316,6 +316,16 @@ describe("a reject", () => {
     expect(again?.reason).toBe(reason);
   });
 
+  test("of which only the beginning was kept stays too large if that is longer as text than the whole message was", () => {
+    const text = '[[mapping]]\ntopic = "z/{device}"\nname = "v"\nproof = "broker"';
+    const reject = rejectOf(
+      bench(text, { policy: { payloadBytesMax: 1_000 } }).entry("z/d1", new Uint8Array(1_500).fill(0xe9)),
+    );
+    const reread = bench(text, { policy: { payloadBytesMax: 8_192 } }).judge.reread(reject);
+    const [again] = reread.judge(() => aDevice({ deviceId: "d1", siteId: "hall-7" }));
+    expect(again).toMatchObject({ reason: "PAYLOAD_TOO_LARGE", detail: "1500 bytes, 8192 are allowed" });
+  });
+
   test("of a topic without a mapping is accepted once there is one", () => {
     const reject = rejectOf(bench(z2m).entry("tele/d1/SENSOR", { x: 1 }));
     expect(reject).toMatchObject({ reason: "BAD_TOPIC_FORMAT", tenantId: null });
