@@ -1,5 +1,5 @@
 /** `sluice check` against a real PostgreSQL: it reports what it finds and leaves no trace. */
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { execute } from "../../src/cli/index.ts";
 import { silentLog } from "../../src/core/log/log.ts";
@@ -261,6 +261,17 @@ describe.skipIf(unavailable !== "")(`sluice check and PostgreSQL ${unavailable}`
         expect((await check(as("sluice_app"))).postgres).toMatchObject({ ok: true, detail });
       },
     );
+
+    test("a count of rejects that stays as it is is found whatever minute begins meanwhile", async () => {
+      await granted();
+      await run(`alter table quarantine_counters_minute enable row level security;
+        create policy i on quarantine_counters_minute for insert with check (true);
+        create policy s on quarantine_counters_minute for select using (true)`);
+      let nowMs = Date.now();
+      const clock = spyOn(Date, "now").mockImplementation(() => (nowMs += 60_000));
+      const { postgres } = await check(as("sluice_app")).finally(() => clock.mockRestore());
+      expect(postgres).toMatchObject({ ok: false, detail: expect.stringContaining("quarantine_counters") });
+    });
 
     test("a full disk is told without a word of rights", async () => {
       await granted();

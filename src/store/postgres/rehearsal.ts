@@ -42,14 +42,11 @@ export async function rehearse(
     await createTables(tx);
     found.remarks.push(...(await elsewhere(tx)));
     await store(tx, found, "raw_events", { kind: "event" });
-    await store(tx, found, "quarantine_events", { kind: "reject", reason: "TOKEN_INVALID" });
+    const reject = { kind: "reject", reason: "TOKEN_INVALID", receivedMs: Date.now() } as const;
+    await store(tx, found, "quarantine_events", reject);
     // The first makes the count of its minute, this one changes it.
     if (found.problems.length === 0)
-      await store(tx, found, "quarantine_counters_minute", {
-        kind: "reject",
-        reason: "TOKEN_INVALID",
-        payload: "",
-      });
+      await store(tx, found, "quarantine_counters_minute", { ...reject, payload: "" });
     await reads(tx, found, "raw_events");
     await removes(tx, found);
     await attempt(tx, found, "app_settings", (inner) => inner`select key, value from app_settings limit 1`);
