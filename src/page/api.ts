@@ -1,6 +1,7 @@
 /** Asking the gateway: JSON over fetch, with the page's session, and problems as errors in the gateway's own words. */
 import { useRef, useState } from "hono/jsx/dom";
 import { useEffect } from "./effect.ts";
+import { createLateness } from "./lateness.ts";
 import type { Stats } from "./types.ts";
 
 export const loginPath = "/login";
@@ -64,8 +65,10 @@ export async function request<T>(method: string, path: string, body?: object): P
 /** Why a stream was not opened, of which a browser tells its page nothing. */
 export async function whyNoStream(path: string): Promise<string> {
   try {
-    const { body } = await answered("GET", path);
+    const { body, headers } = await answered("GET", path);
     await body?.cancel();
+    // A proxy answers with a page of its own, its login say.
+    if (headers.get("content-type")?.startsWith("text/event-stream") !== true) throw noAnswer(false);
     return "it could be opened only now.";
   } catch (error) {
     return wordsOf(error);
@@ -106,13 +109,10 @@ export function useLive(): LiveState {
     let last: Live | undefined;
     let source: EventSource | undefined;
     let [shownMs, openedMs, saidMs] = [0, 0, 0];
-    /** When the gateway began to count its seconds, as far as this stream tells: what comes late over a slow line was said earlier. */
-    let bornMs = Number.POSITIVE_INFINITY;
+    const lateness = createLateness();
     const show = (stats: Stats) => {
       const now = performance.now();
-      const { uptime_seconds: seconds } = stats;
-      bornMs = Math.min(bornMs, now - seconds * 1000);
-      saidMs = Math.min(now, bornMs + (seconds + 1) * 1000);
+      saidMs = lateness.saidMs(now, stats.uptime_seconds);
       if (now - (last?.atMs ?? now) > staleMs) backMs = now;
       last = { stats, before: last?.stats, atMs: now, beforeMs: last?.atMs ?? now };
       setLive(last);
@@ -120,12 +120,14 @@ export function useLive(): LiveState {
     };
     const open = () => {
       source?.close();
-      bornMs = Number.POSITIVE_INFINITY;
+      lateness.anew();
       openedMs = performance.now();
       const stream = new EventSource(fromHere("/live"));
       source = stream;
       stream.addEventListener("stats", ({ data }: MessageEvent<string>) => show(JSON.parse(data) as Stats));
       stream.addEventListener("error", () => {
+        // The browser connects again by itself, and may find another gateway there, or one that was restarted.
+        lateness.anew();
         // Refused, as too many streams are open: what it would tell can be asked for.
         if (stream.readyState === EventSource.CLOSED) request<Stats>("GET", "/stats").then(show, () => {});
       });
@@ -172,18 +174,6 @@ export function useTick(everyMs: number, may?: () => boolean): number {
     return () => clearInterval(timer);
   }, []);
   return tick;
-}
-
-const settleMs = 300;
-
-/** What is typed, once nobody has typed for a moment: a large fleet would be looked through anew for each letter. */
-export function useSettled(typed: string): string {
-  const [settled, setSettled] = useState(typed);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(typed), settleMs);
-    return () => clearTimeout(timer);
-  }, [typed]);
-  return settled;
 }
 
 const sessionChanged = "sluice-session";
@@ -288,11 +278,11 @@ export function useFreshAnswer<T>(path: string, again: unknown, may?: () => bool
 
 const freshEveryMs = 10_000;
 
-/** As `useAnswer`, for what the gateway has to look for, and where `again` changes each second. */
-export function useRestedAnswer<T>(path: string | undefined, again: unknown): Asked<T> {
+/** As `useAnswer`, for what the gateway has to look for, and where `again` changes each second. @param acts each asks at once, for it may have changed it */
+export function useRestedAnswer<T>(path: string | undefined, again: number, acts: number): Asked<T> {
   const asked = useRef({ again, atMs: 0 });
   const last = asked.current ?? { again, atMs: 0 };
-  const state = useAnswer<T>(path, last.again);
+  const state = useAnswer<T>(path, `${last.again} ${acts}`);
   const isAnswered = state.atMs > last.atMs;
   if (again !== last.again && isAnswered && isRested(state))
     asked.current = { again, atMs: performance.now() };

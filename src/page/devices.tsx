@@ -5,12 +5,13 @@ import type { DeviceColumns as Device } from "../admin/device-columns.ts";
 import type { ActivityPage } from "../http/activity-endpoints.ts";
 import { AddDevice } from "./add-device.tsx";
 import { once, useActs, useAlone } from "./acts.ts";
-import { LoginNeeded, request, Unsure, useFreshAnswer, useSettled, wordsOf } from "./api.ts";
+import { LoginNeeded, request, Unsure, useFreshAnswer, wordsOf } from "./api.ts";
 import { Import } from "./import.tsx";
 import { Trouble } from "./login.tsx";
+import { useSettled } from "./settled.ts";
 import { Table } from "./table.tsx";
 import { Token } from "./token.tsx";
-import { number, shown, time } from "./words.ts";
+import { ended, number, shown, time } from "./words.ts";
 
 type Heard = ActivityPage["devices"][number];
 interface Made extends Device {
@@ -66,7 +67,8 @@ export function Devices({ follow }: { follow: (device: string) => void }) {
   const rotate = (device: Device) =>
     act(async () => {
       const asked = request<Made>("POST", `${pathOf(device)}/rotate-token`, { grace_seconds: graceSeconds });
-      setMade({ device: await asked.catch(warnOfNext), isAnother: device.token_set });
+      const answered = await (device.token_set ? asked.catch(warnOfNext) : asked);
+      setMade({ device: answered, isAnother: device.token_set });
       return "";
     });
   return (
@@ -206,11 +208,11 @@ function rejectText({ last_reject: reason, last_reject_at: at }: Heard): string 
   return reason === null || at === null ? "–" : `${reason}, ${time(at)}`;
 }
 
-/** Who presses again for a token that was never shown would cut the device off. */
+/** Who presses again for a token that was never shown would cut a device off that has one. */
 function warnOfNext(failure: unknown): never {
   if (!(failure instanceof Unsure)) throw failure;
   throw new Error(
-    `${wordsOf(failure).replace(/\.$/, "")}. Another new token ends the one that the device uses at once: make it when you can give it to the device.`,
+    `${ended(wordsOf(failure))} Make another new token only when you can give it to the device: it may end at once the one that the device uses.`,
   );
 }
 

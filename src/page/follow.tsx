@@ -4,7 +4,7 @@ import type { Followed, Passed } from "../admin/follow.ts";
 import { fromHere, useSession, whyNoStream } from "./api.ts";
 import { useEffect } from "./effect.ts";
 import { Table } from "./table.tsx";
-import { ms, number, shown } from "./words.ts";
+import { ended, ms, number, shown } from "./words.ts";
 
 type Row = Followed & { readonly sinks: Readonly<Record<string, number>> };
 
@@ -93,7 +93,7 @@ export function Follow({ device, setDevice, isAway }: FollowProps) {
               ? "The gateway does not answer."
               : whyNot === ""
                 ? "Asking the gateway…"
-                : `The stream is not open: ${whyNot} Follow tries again.`}
+                : `The stream is not open: ${ended(whyNot)} Press Follow to try again.`}
       </p>
       {notShown === 0 ? "" : <p>{number(notShown)} more came faster than they can be shown.</p>}
       <Table columns={["Received", "Verdict", "On disk", "In the sinks", "Message"]}>

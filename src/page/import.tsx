@@ -51,7 +51,7 @@ function upload(file: File, progress: (share: number) => void): Promise<ImportRe
       const answer = read(call.responseText);
       if (call.status < 300 && answer?.added !== undefined) resolve(answer);
       else if (call.status === 401) reject(loginNeeded("POST"));
-      else reject(whyNot(answer) ?? noAnswer(true, call.status));
+      else reject(whyNot(answer) ?? noAnswer(true, call.status < 300 ? undefined : call.status));
     });
     call.send(file);
   });

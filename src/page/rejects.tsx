@@ -4,7 +4,7 @@ import type { DeadLetterRow } from "../admin/review/dead-letter-rows.ts";
 import type { ReviewOutcome } from "../admin/review/review-queue.ts";
 import type { RejectRow } from "../admin/recent-rejects.ts";
 import type { ReasonRow } from "../judge/reasons.ts";
-import { once, useActs } from "./acts.ts";
+import { once, useActs, useAlone } from "./acts.ts";
 import { request, useAnswer, useRestedAnswer } from "./api.ts";
 import { Trouble } from "./login.tsx";
 import { Table } from "./table.tsx";
@@ -43,9 +43,10 @@ interface OneReasonProps {
 /** Nothing is asked of the gateway until somebody opens it. */
 function OneReason({ code, count, help, remedy }: OneReasonProps) {
   const [isOpen, setOpen] = useState(false);
+  const [acts, setActs] = useState(0);
   const query = new URLSearchParams({ reason: code, limit: String(devicesMax) });
   const path = isOpen ? `/admin/rejects?${query.toString()}` : undefined;
-  const { answer, error } = useRestedAnswer<{ rejects: readonly RejectRow[] }>(path, count);
+  const { answer, error } = useRestedAnswer<{ rejects: readonly RejectRow[] }>(path, count, 0);
   return (
     <details onToggle={({ target }: Event) => setOpen((target as HTMLDetailsElement).open)}>
       <summary>
@@ -57,20 +58,22 @@ function OneReason({ code, count, help, remedy }: OneReasonProps) {
         path="/admin/quarantine"
         filter={{ reason: code }}
         named={(n) => `${counted(n, "kept message")} with this reason`}
+        changed={() => setActs((n) => n + 1)}
       />
       <Trouble error={error} />
-      {isOpen && answer !== undefined ? <Example reason={code} count={count} /> : ""}
+      {isOpen && answer !== undefined ? <Example reason={code} count={count} acts={acts} /> : ""}
       {answer === undefined ? "" : <RejectedDevices rows={answer.rejects} />}
     </details>
   );
 }
 
 /** A message that was kept for this reason. */
-function Example({ reason, count }: { reason: string; count: number }) {
+function Example({ reason, count, acts }: { reason: string; count: number; acts: number }) {
   const query = new URLSearchParams({ reason, limit: "1" });
   const { answer } = useRestedAnswer<{ rows: readonly { readonly id: number }[] }>(
     `/admin/quarantine?${query.toString()}`,
     count,
+    acts,
   );
   const id = answer?.rows[0]?.id;
   if (answer === undefined) return "";
@@ -116,9 +119,11 @@ function RejectedDevices({ rows }: { rows: readonly RejectRow[] }) {
 }
 
 function Letters({ count }: { count: number }) {
+  const [acts, setActs] = useState(0);
   const { answer, error } = useRestedAnswer<{ rows: readonly DeadLetterRow[] }>(
     "/admin/dead-letters?limit=50",
     count,
+    acts,
   );
   const [first] = answer?.rows ?? [];
   return (
@@ -128,6 +133,7 @@ function Letters({ count }: { count: number }) {
         path="/admin/dead-letters"
         filter={{ all: true }}
         named={(n) => counted(n, "dead letter")}
+        changed={() => setActs((n) => n + 1)}
       />
       <p>Replay them once what the sink's words name is put right.</p>
       <Trouble error={error} />
@@ -163,24 +169,31 @@ function ReviewButtons({
   path,
   filter,
   named,
+  changed,
 }: {
   path: string;
   filter: object;
   named: (n: number) => string;
+  /** Once it was done, or a part of it. */
+  changed: () => void;
 }) {
   const [asked, setAsked] = useState<Confirm | undefined>(undefined);
   const { said, act } = useActs();
+  // Else who asks twice, as on a slow line, is asked again while it is done, and a second yes would take what has come since.
+  const alone = useAlone(act);
   const ask = (verb: Verb) =>
-    act(async (say) => {
+    alone(async (say) => {
+      setAsked(undefined);
       const { matched, upTo } = await whole(`${path}/${verb}`, { ...filter, dry_run: true }, say);
       setAsked({ verb, matched, upTo });
       return "";
     });
   const carryOut = ({ verb, upTo }: Confirm) => {
     setAsked(undefined);
-    return act(async (say) => {
+    alone(async (say) => {
       const selection = { ...filter, dry_run: false, up_to: upTo };
-      const { matched, done, kept, why: first } = await whole(`${path}/${verb}`, selection, say);
+      const carried = whole(`${path}/${verb}`, selection, say).finally(changed);
+      const { matched, done, kept, why: first } = await carried;
       const why = kept === 0 ? "" : ` ${number(kept)} ${kept === 1 ? "stays" : "stay"}: ${first}.`;
       return `${number(done)} of ${number(matched)} ${past[verb]}.${why}`;
     });
@@ -198,7 +211,7 @@ function ReviewButtons({
       ) : (
         <span role="group" aria-label="Confirm">
           {asked.verb === "replay" ? "Replay" : "Discard"} {named(asked.matched)}?{" "}
-          <button type="button" class="act" onClick={once(() => void carryOut(asked))}>
+          <button type="button" class="act" onClick={once(() => carryOut(asked))}>
             Yes, {asked.verb}
           </button>
           <button type="button" onClick={() => setAsked(undefined)}>

@@ -5,6 +5,9 @@ import { counted, countedEntries, duration, localTime as time, number, size } fr
 export { printable as shown } from "../core/text/terminal.ts";
 export { counted, countedEntries, duration, number, size, time };
 
+/** With the full stop that the gateway's words have, and the page's own have not. */
+export const ended = (words: string): string => words.replace(/\.?$/, ".");
+
 export function rate(n: number): string {
   return `${n >= 10 || n === 0 ? number(n) : n.toFixed(1)}/s`;
 }

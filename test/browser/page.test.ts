@@ -411,6 +411,50 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(await running.gateway.view.quarantine.list({ after: 0, limit: 9 })).toHaveLength(2);
   });
 
+  test("rejects: who asks again before the answer is there is asked once, and not while it is done", async () => {
+    await open();
+    await say(telemetry("d1", 1));
+    const asked: boolean[] = [];
+    let { promise: held, resolve: release } = Promise.withResolvers<void>();
+    await page.route("**/admin/quarantine/{replay,discard}", async (route) => {
+      asked.push((route.request().postDataJSON() as { dry_run: boolean }).dry_run);
+      await held;
+      await route.fulfill({ json: { matched: 3, done: 3, kept: [], next: null, up_to: 3 } });
+    });
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    const press = (name: string) =>
+      page.locator("#rejects details").getByRole("button", { name }).press("Enter");
+    await press("Discard…");
+    await press("Discard…");
+    release();
+    await shows("#rejects", "Discard 3 kept messages");
+    ({ promise: held, resolve: release } = Promise.withResolvers<void>());
+    await press("Yes, discard");
+    await press("Replay…");
+    release();
+    await shows("#rejects [role=status]", "3 of 3 discarded.");
+    expect(asked).toEqual([true, false]);
+    await page.unrouteAll({ behavior: "wait" });
+  });
+
+  test("rejects: who has discarded what was kept sees so at once, however long it took to find before", async () => {
+    await open({ MODE: "DEV", STORE_REJECTS: "1" });
+    await page.clock.install();
+    await page.reload();
+    await say(telemetry("d1", 1));
+    await page.route("**/admin/quarantine?*", async (route) => {
+      await page.clock.fastForward(50_000);
+      await route.continue();
+    });
+    await page.locator("#rejects summary", { hasText: "UNREGISTERED_DEVICE" }).click();
+    await shows("#rejects .example", "tenant/acme/device/d1/telemetry");
+    await page.locator("#rejects details").getByRole("button", { name: "Discard…" }).click();
+    await page.getByRole("button", { name: "Yes, discard" }).click();
+    await shows("#rejects", "1 of 1 discarded.");
+    await shows("#rejects", "No message with this reason is kept.");
+    await page.unrouteAll({ behavior: "wait" });
+  });
+
   test("rejects: devices are shown also on a line on which more is rejected before each answer", async () => {
     await open();
     await say(telemetry("d1", 1));
@@ -576,6 +620,14 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       .setInputFiles({ name: "again.csv", mimeType: "", buffer });
     await shows("#devices [role=status]", "the gateway answers 502");
     await page.locator("#devices progress").waitFor({ state: "detached" });
+    await page.route("**/admin/devices/import", (route) => route.fulfill({ status: 200, body: "<html>" }));
+    await page
+      .locator("#devices input[type=file]")
+      .setInputFiles({ name: "again.csv", mimeType: "", buffer });
+    await shows(
+      "#devices [role=status]",
+      "the gateway does not answer, so whether this is done is not known",
+    );
   });
 
   test("devices: a double click makes one token, so that the old one stays good, and revokes for good", async () => {
@@ -612,7 +664,7 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
       await route.abort();
     });
     await page.getByRole("button", { name: "New token" }).click();
-    await shows("#devices [role=status]", "whether this is done is not known. Another new token ends");
+    await shows("#devices [role=status]", "whether this is done is not known. Make another new token only");
     // What is only asked changes nothing.
     await page.route("**/replay", (route) => route.abort());
     await say(telemetry("d1", 1));
@@ -620,6 +672,23 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await page.getByRole("button", { name: "Replay…" }).click();
     await shows("#rejects [role=status]", "the gateway does not answer");
     expect(await page.locator("#rejects [role=status]").innerText()).toBe("the gateway does not answer");
+  });
+
+  test("devices: who does not know whether a new token was made is warned of the next, if the device has one that it would lose", async () => {
+    await open();
+    const [d1] = registered(["d1"]);
+    await running.gateway.view.devices.add([{ ...d1!, tokenHash: null }, ...registered(["d2"])]);
+    await page.reload();
+    const detail =
+      "The registry does not answer; whether a change was made is unknown. Try again when it is back.";
+    await page.route("**/rotate-token", (route) => route.fulfill({ status: 503, json: { detail } }));
+    const told = page.locator("#devices > [role=status]");
+    await page.getByRole("button", { name: "New token for acme/d2" }).click();
+    await told
+      .getByText(`${detail} Make another new token only when you can give it to the device`)
+      .waitFor();
+    await page.getByRole("button", { name: "New token for acme/d1" }).click();
+    await told.getByText(detail, { exact: true }).waitFor();
   });
 
   test("devices: who presses New token again before the answer is there gets one, so that the old one stays good", async () => {
@@ -694,6 +763,29 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     expect(await page.locator("#page > *").count()).toBe(1);
   });
 
+  test("after a restart that the browser comes over by itself, the seconds of before make nothing old", async () => {
+    await open();
+    await page.clock.install();
+    const { promise: restarted, resolve: restart } = Promise.withResolvers<void>();
+    let streams = 0;
+    await page.route("**/live", async (route) => {
+      const isFirst = ++streams === 1;
+      if (!isFirst) await restarted;
+      const data = JSON.stringify({ ...running.stats(), uptime_seconds: isFirst ? 1_000_000 : 1 });
+      const body = `retry: 1\nevent: stats\ndata: ${data}\n\n`;
+      return route.fulfill({ contentType: "text/event-stream", body });
+    });
+    await page.reload();
+    await sentence("Working");
+    await until(() => streams > 1);
+    // Old, but not yet so old that the page opens a stream anew; and there it stays.
+    await page.clock.pauseAt(Number(await page.evaluate("Date.now()")) + 4_500);
+    await shows("h2#stale", "has not answered for");
+    restart();
+    await page.locator("h2#stale").waitFor({ state: "detached" });
+    expect(errors).toEqual([]);
+  });
+
   test("of who is not followed since too many are it is said why, and Follow tries again", async () => {
     await open();
     const follower = { entries() {}, passed() {}, notShown() {} };
@@ -705,6 +797,17 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     others[0]?.();
     await page.locator("#follow button").first().click();
     await shows("#follow [role=status]", "Waiting for what acme/d1 says.");
+    // A proxy before it answers: it is down, or wants a login of its own.
+    for (const [status, said] of [
+      [502, "the gateway answers 502"],
+      [200, "the gateway does not answer"],
+    ] as const) {
+      await page.route("**/admin/follow?*", (route) =>
+        route.fulfill({ status, contentType: "text/html", body: "<html>" }),
+      );
+      await page.locator("#follow button").first().click();
+      await shows("#follow [role=status]", `The stream is not open: ${said}. Press Follow to try again.`);
+    }
   });
 
   test("devices: a name that turns the direction of text round is not taken for another one", async () => {
