@@ -22,19 +22,23 @@ export interface Pipelines {
 
 export function createPipelines(warn: Warn): Pipelines {
   const underWay = new WeakMap<Socket, Set<ServerResponse>>();
-  const isShut = new WeakSet<Socket>();
+  /** The connections that are shut, with how many requests have come since: none of them is answered, and `own` has those that are. */
+  const behind = new WeakMap<Socket, number>();
+  const isSpoilt = new WeakSet<Socket>();
 
   return {
     enter(response) {
       const { socket } = response.req;
       const own = underWay.get(socket) ?? new Set();
-      if (isShut.has(socket)) return false;
-      if (own.size >= requestsAheadMax) {
+      const since = behind.get(socket);
+      if (since !== undefined) behind.set(socket, since + 1);
+      if ((since ?? own.size) >= requestsAheadMax) {
         const why = `it sent more than ${requestsAheadMax} requests without waiting for an answer`;
         warn({ remote: socket.remoteAddress }, `a connection was closed: ${why}`);
         socket.destroy();
         return false;
       }
+      if (since !== undefined) return false;
       underWay.set(socket, own.add(response));
       return true;
     },
@@ -42,8 +46,11 @@ export function createPipelines(warn: Warn): Pipelines {
       // In the next turn: what can be answered at once would else never count.
       setImmediate(() => underWay.get(response.req.socket)?.delete(response));
     },
-    shut: (socket) => void isShut.add(socket),
+    shut: (socket) => void behind.set(socket, 0),
     spoilt(error, socket) {
+      // A second time it is told of what took too long, say.
+      if (isSpoilt.has(socket)) return;
+      isSpoilt.add(socket);
       const end = () => void socket.end(answerTo(error), () => socket.destroy());
       const owed = [...(underWay.get(socket) ?? [])].findLast(({ req, writableFinished }) => {
         return req.complete && !writableFinished;

@@ -35,7 +35,8 @@ export const httpIngest = sourceKind({
   title: "Source: HTTP",
   settings: ingestSettings,
   counts: {
-    requests_refused: "Requests answered with an error before any of their messages was judged.",
+    requests_refused:
+      "Requests answered with an error, or not at all, before any of their messages was judged.",
     refused_connects: "Connections refused for want of room.",
   },
   mistakes: ingestMistakes,
