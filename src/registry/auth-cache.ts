@@ -52,6 +52,8 @@ export const unwatchedFreshMs = 450;
 export const rereadEveryMs = 5000;
 /** The share of the cache that is removed at the bound. */
 const evictedShare = 0.1;
+/** After so long with a registry that answers, whatever was cleared and is in use is back. */
+export const clearedForMs = 86_400_000;
 /** How many distinct tenants, sites and states are shared. */
 const internedMax = 10_000;
 
@@ -64,24 +66,22 @@ export class DeviceAuthCache {
   readonly #rows = new Map<string, Cached>();
   /** Made when it is first asked for: most sites never do. */
   #tokens: TokenIndex | undefined;
-  /**
-   * Tenants, sites and states repeat, so all rows share one string. That saves a quarter of the memory, and as much
-   * of the garbage collector's work.
-   */
+  /** Tenants, sites and states repeat, so all rows share one string: a quarter less memory, and as much of the garbage collector's work. */
   readonly #intern = interned(internedMax);
   readonly #ttlMs: number;
   readonly #keptMs: number;
   #freshMs: number;
   /** Rows of an earlier generation are unverified. */
   #generation = 1;
-  #isAvailable = true;
+  /** Monotonic; since when the registry does not answer. null: it answers. */
+  #awayMs: number | null = null;
   #hits = 0;
   #misses = 0;
   #staleHits = 0;
   #evictions = 0;
   #invalidated = 0;
-  /** Of a tenant or of all; each device comes back with its next message that can be looked up. */
-  #wasCleared = false;
+  /** Monotonic: when rows of a tenant or of all were removed, later by as long as the registry was away since: none came back then. */
+  #clearedMs = never;
 
   constructor(settings: Values<typeof cacheSettings>, clock: Clock) {
     this.#settings = settings;
@@ -101,7 +101,7 @@ export class DeviceAuthCache {
     if (row !== undefined) {
       const ageMs = nowMs - row.cachedMs;
       const isFresh = this.#isFresh(row, ageMs);
-      if (isFresh || (!this.#isAvailable && ageMs < this.#keptMs)) {
+      if (isFresh || (this.#awayMs !== null && ageMs < this.#keptMs)) {
         this.#hits++;
         if (!isFresh) this.#staleHits++;
         return row;
@@ -125,17 +125,14 @@ export class DeviceAuthCache {
   }
 
   /**
-   * May a device that is not here be registered all the same? Empty, as with a TTL of 0, once too small for the fleet, or cleared, the cache
-   * cannot tell. After a restart it is full as after an eviction.
+   * May a device that is not here be registered all the same? Empty, as with a TTL of 0, once too small for the fleet, or lately cleared, the
+   * cache cannot tell. After a restart it is full as after an eviction.
    */
   mayLack(): boolean {
     const { size } = this.#rows;
-    return (
-      size === 0 ||
-      this.#evictions > 0 ||
-      this.#wasCleared ||
-      size >= this.#settings.sizeMax * (1 - evictedShare)
-    );
+    if (size === 0 || size >= this.#settings.sizeMax * (1 - evictedShare)) return true;
+    const answeredMs = this.#awayMs ?? this.#clock.monoMs();
+    return this.#evictions > 0 || answeredMs - this.#clearedMs < clearedForMs;
   }
 
   /**
@@ -176,7 +173,7 @@ export class DeviceAuthCache {
   mayReread(tenantId: string, deviceId: string): boolean {
     const row = this.#rows.get(deviceKey(tenantId, deviceId));
     const nowMs = this.#clock.monoMs();
-    if (row === undefined || !this.#isAvailable || nowMs - row.rereadMs < rereadEveryMs) return false;
+    if (row === undefined || this.#awayMs !== null || nowMs - row.rereadMs < rereadEveryMs) return false;
     row.rereadMs = nowMs;
     return true;
   }
@@ -194,14 +191,16 @@ export class DeviceAuthCache {
     for (const [key, row] of this.#rows)
       if (tenantId === null || row.tenantId === tenantId) this.#drop(key, row);
     const removed = before - this.#rows.size;
-    this.#wasCleared ||= removed > 0;
+    if (removed > 0) this.#clearedMs = this.#awayMs ?? this.#clock.monoMs();
     this.#invalidated += removed;
     return removed;
   }
 
   /** Sets whether the registry answers. While it does not, stale and unverified rows serve. */
   setAvailable(isAvailable: boolean): void {
-    this.#isAvailable = isAvailable;
+    const nowMs = this.#clock.monoMs();
+    if (isAvailable) this.#clearedMs += nowMs - (this.#awayMs ?? nowMs);
+    this.#awayMs = isAvailable ? null : (this.#awayMs ?? nowMs);
   }
 
   /** The watch does not stand (any more): from now on changes may be missed. */

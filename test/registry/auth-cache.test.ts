@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DeviceAuthCache, rereadEveryMs, unwatchedFreshMs } from "../../src/registry/auth-cache.ts";
+import {
+  clearedForMs,
+  DeviceAuthCache,
+  rereadEveryMs,
+  unwatchedFreshMs,
+} from "../../src/registry/auth-cache.ts";
 import { recheckEveryMs } from "../../src/intake/recheck.ts";
 import { atHand } from "../kit/at-hand.ts";
 import { aDevice } from "../kit/builders.ts";
@@ -114,6 +119,29 @@ describe("a device that is not here may be registered all the same", () => {
     for (const name of ["a", "b"]) put(name);
     expect(cache.mayLack()).toBe(true);
   });
+
+  test.each([0, 1000])(
+    "no longer once the registry has answered for a day, cleared %d ms after it went",
+    (after) => {
+      const { cache, clock, put } = cached();
+      for (const name of ["a", "b"]) put(name);
+      cache.setAvailable(false);
+      clock.advance(after);
+      cache.invalidateTenant("acme");
+      put("a");
+      clock.advance(2 * clearedForMs);
+      expect(cache.mayLack()).toBe(true);
+      cache.setAvailable(true);
+      clock.advance(clearedForMs - 1);
+      expect(cache.mayLack()).toBe(true);
+      cache.setAvailable(false);
+      clock.advance(clearedForMs);
+      expect(cache.mayLack()).toBe(true);
+      cache.setAvailable(true);
+      clock.advance(1);
+      expect(cache.mayLack()).toBe(false);
+    },
+  );
 });
 
 describe("forgetting", () => {
