@@ -10,7 +10,7 @@
 import { toFields, type Columns } from "../../core/columns.ts";
 import type { DeviceAuth, DeviceId } from "../../core/device.ts";
 import { explain, type Log } from "../../core/log/log.ts";
-import { mustBeShown } from "./hidden.ts";
+import { mustHavePolicy } from "./hidden.ts";
 import { arrayText, literal } from "./literals.ts";
 import { serverError, type Postgres } from "./postgres-client.ts";
 import { inHalves } from "./halves.ts";
@@ -23,7 +23,8 @@ const columns = `r.tenant_id::text, r.device_id::text, coalesce(r.site_id::text,
 
 /**
  * A query of device_registry that names the overlap columns without their table: where that has none (an existing deployment, not migrated)
- * they are those around the query, which are NULL. They may be added while the gateway runs. Rejected alternative: the row as JSON, for which its metadata is read: of 5,000 devices with 10 KB each it takes a second.
+ * they are those around the query, which are NULL. They may be added while the gateway runs. Rejected alternative: the row as JSON, for which
+ * its metadata is read: of 5,000 devices with 10 KB each it takes a second.
  */
 export const withOverlap = (query: string) =>
   `select found.* from (select null::text as previous_token_hash, null::timestamptz as previous_token_until) as absent,
@@ -53,7 +54,7 @@ export function createFind({
     const odd = possible.filter((id) => !isPlain(id));
     const plain = await byName(possible.filter(isPlain));
     const rows = odd.length > 0 ? [...plain, ...(await byBytes(odd))] : plain;
-    if (rows.length === 0 && ids.length > 0) await mustBeShown(db, "device_registry");
+    if (rows.length === 0 && ids.length > 0) await mustHavePolicy(db, "device_registry");
     return rows.map((row) => toFields(row));
   }
 

@@ -23,6 +23,7 @@ export async function rehearseRegistry(db: Postgres, autoProvision: boolean): Pr
     (await db.ask("looking for a table", `select 1 where to_regclass('${name}') is not null`)).length > 0;
   if (!(await isThere("device_registry"))) return false;
   await createFind({ db, log: silentLog })([madeUp]);
+  await mustBeShown(db, "device_registry");
   if (await isThere("app_settings")) await mustBeShown(db, "app_settings");
   return true;
 }

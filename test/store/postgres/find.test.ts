@@ -12,6 +12,7 @@ import type { Registry } from "../../../src/core/registry.ts";
 import { createFind } from "../../../src/store/postgres/find.ts";
 import { postgresAvailable, sharedPostgres } from "../../kit/postgres.ts";
 import { recordingLog } from "../../kit/source.ts";
+import { until } from "../../kit/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -157,31 +158,45 @@ describe.skipIf(unavailable !== "")(`a bulk look-up ${unavailable}`, () => {
       expect(line).toMatchObject({ deviceId: "plain-0", error: expect.stringContaining("not this one") });
   });
 
-  test.each([
-    ["no policy", "alter table device_registry enable row level security"],
-    [
-      "a policy for tenants that no session of ours has",
-      `alter table device_registry enable row level security;
-       create policy p on device_registry using (tenant_id = current_setting('app.tenant', true))`,
-    ],
-  ])("row-level security that hides all devices (%s) is an outage until it shows some", async (_, hides) => {
-    await open("UTF8");
+  /** The registry as a role sees it that row-level security concerns. */
+  async function asRole(): Promise<{ theirs: Registry; close: () => Promise<void> }> {
     await sql.unsafe(`do $$ begin create role sluice_app login; exception when duplicate_object then null; end $$;
-      grant all on all tables in schema public to sluice_app; analyze device_registry; ${hides}`);
+      grant all on all tables in schema public to sluice_app; alter table device_registry enable row level security`);
     const limited = new URL(db.options.url);
     limited.username = "sluice_app";
-    const hidden = openPostgres({ ...db.options, url: limited.href });
-    const found = createPostgresRegistry({ db: hidden, log: silentLog });
-    expect(await found.find(plain).catch(explain)).toContain("shows this role no device");
-    await sql.unsafe(
-      "drop policy if exists p on device_registry; create policy p on device_registry using (true)",
-    );
-    expect(await found.find(plain)).toHaveLength(plain.length);
-    expect(await found.find([idOf("none")])).toEqual([]);
-    expect(await found.settings()).toEqual({});
+    const its = openPostgres({ ...db.options, url: limited.href });
+    return { theirs: createPostgresRegistry({ db: its, log: silentLog }), close: () => its.close() };
+  }
+
+  test("row-level security without a policy is an outage until one shows devices", async () => {
+    await open("UTF8");
+    const { theirs, close } = await asRole();
+    expect(await theirs.find(plain).catch(explain)).toContain("shows this role no device");
+    await sql.unsafe("create policy p on device_registry using (true)");
+    expect(await theirs.find(plain)).toHaveLength(plain.length);
+    expect(await theirs.find([idOf("none")])).toEqual([]);
+    expect(await theirs.settings()).toEqual({});
     await sql.unsafe("alter table app_settings enable row level security");
-    expect(await found.settings().catch(explain)).toContain("shows this role no setting");
-    await hidden.close();
+    expect(await theirs.settings().catch(explain)).toContain("shows this role no setting");
+    await close();
+  });
+
+  test("AUTO_PROVISION registers the first device of a role that sees its own tenant: the others' counted as a registry that is away", async () => {
+    await open("UTF8");
+    const { theirs, close } = await asRole();
+    await sql.unsafe(
+      "create policy p on device_registry using (tenant_id = 'globex'); analyze device_registry",
+    );
+    // Before PostgreSQL 15 it is told late.
+    await until(async () => {
+      const [row] = await sql`select pg_stat_get_live_tuples('device_registry'::regclass)::int as rows`;
+      expect(row?.["rows"]).toBe(plain.length);
+    });
+    const first = { tenantId: "globex", deviceId: "d" };
+    expect(await theirs.find([first])).toEqual([]);
+    await theirs.provision([{ ...first, siteId: "s" }]);
+    expect(await theirs.find([first, ...plain])).toMatchObject([first]);
+    await close();
   });
 
   test("a look-up leaves the metadata of its devices unread: of many with much it took longer than a look-up may", async () => {
