@@ -32,10 +32,12 @@ export class Away {
     this.#untilMs = 0;
   }
 
-  /** The lanes in the order in which they may ask. */
+  /** The lanes in the order in which they may ask: first one that an operator sees to, for the failure of any other sets the pause anew. */
   inTurn(lanes: Lane[]): Lane[] {
     if (!this.isAway) return lanes;
-    return lanes.sort((a, b) => Number(a.trouble.isOfSink) - Number(b.trouble.isOfSink));
+    const turn = ({ trouble, retryAtMs }: Lane) =>
+      trouble.why !== null && retryAtMs === 0 ? 0 : trouble.isOfSink ? 2 : 1;
+    return lanes.sort((a, b) => turn(a) - turn(b));
   }
 
   /** A lane was answered. @returns whether the downstream system was away */

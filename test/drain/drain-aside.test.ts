@@ -92,6 +92,19 @@ describe("at a sink without a position", () => {
     },
   );
 
+  test.each(["t0", "t1", "t2", "t3", "t4"])(
+    "nor are the other lanes of such a server, whose failures set its pause anew: %s of five",
+    async (lane) => {
+      const { clock, sink, drain, put, ask, letters } = setUp({ lane: byTenant, concurrency: 4 });
+      sink.conduct = () => new Outage("nothing listens there", { scope: "sink" });
+      put("t0", "t1", "t2", "t3", "t4");
+      drain.start();
+      await clock.pass(600_000);
+      expect(await ask({ lane })).toMatchObject({ lane, done: true });
+      expect(letters().map(({ entry }) => entry.tenantId)).toEqual([lane]);
+    },
+  );
+
   test("all of a batch may be set aside", async () => {
     const { clock, sink, drain, put, ask } = setUp();
     sink.conduct = () => new Error("away");
