@@ -1,6 +1,7 @@
 /** The groups as rows of SQLite: written, found by a seq in them, trimmed. Every statement is prepared once. */
 import { type Database, SQLiteError } from "bun:sqlite";
 import type { Entry } from "../core/entry.ts";
+import { afterDmesg, isOfDisk } from "../core/file/owner.ts";
 import { damageIn } from "../core/file/sqlite.ts";
 import { letGo } from "../core/memory/let-go.ts";
 import { explain } from "../core/log/log.ts";
@@ -64,15 +65,14 @@ function rowEnd(entries: readonly Entry[], from: number): number {
   return end;
 }
 
-/** What the disk does not read now it may read later, and a repair would give it up. Within a statement SQLite says of both that the file is malformed. */
+/** Within a statement SQLite says of what is damaged, and of what the disk does not read, that the file is malformed. */
 function whyUndecoded(cause: unknown): string {
   const said = explain(cause);
   const repair = "stop the gateway and run `sluice spool repair`";
   if (!(cause instanceof SQLiteError)) return `is damaged (${said}): ${repair}`;
   if (damageIn(cause) !== undefined)
-    return `is damaged, or its disk does not read it (${said}): see dmesg for a fault of the disk; if there is none, ${repair}`;
-  const isOfDisk = cause.code?.startsWith("SQLITE_IOERR") === true;
-  return `cannot be read (${said})${isOfDisk ? ": see dmesg for the fault of its disk" : ""}`;
+    return `is damaged, or its disk does not read it (${said}): ${afterDmesg(repair)}`;
+  return `cannot be read (${said})${isOfDisk(cause) ? ": see dmesg for the fault of its disk" : ""}`;
 }
 
 export class Groups {

@@ -70,5 +70,5 @@ function failure(cause: unknown, dataDir: string, path: string): Error {
       `the spool in ${dataDir} is in use by another gateway, or by a command such as \`sluice spool repair\`: stop that one, or give this one its own DATA_DIR`,
       { cause },
     );
-  return new Error(`cannot lock ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
+  return new Error(`cannot lock ${path} (${explain(cause)}): ${cureOf(path, cause)}`, { cause });
 }

@@ -3,7 +3,7 @@
  */
 import { join } from "node:path";
 import { type Database, SQLiteError } from "bun:sqlite";
-import { cureOf } from "../core/file/owner.ts";
+import { afterDmesg, cureOf } from "../core/file/owner.ts";
 import { explain } from "../core/log/log.ts";
 import { damageIn, openSqlite, pageBytes, quickCheck, removeSqlite } from "../core/file/sqlite.ts";
 import { prepareSpool } from "./schema.ts";
@@ -38,7 +38,9 @@ export function openSpoolFile<T>(dataDir: string, use: (db: Database) => T): T {
     const damage = damageIn(error);
     if (damage !== undefined) throw damaged(path, explain(damage), damage);
     if (error instanceof SQLiteError)
-      throw new Error(`${path} cannot be opened (${explain(error)}): ${cureOf(path)}`, { cause: error });
+      throw new Error(`${path} cannot be opened (${explain(error)}): ${cureOf(path, error)}`, {
+        cause: error,
+      });
     throw error;
   }
 }
@@ -69,5 +71,7 @@ function checkUnlessLarge(db: Database): string {
 
 function damaged(path: string, how: string, cause?: unknown): Error {
   const remedy = "run `sluice spool repair`, which keeps what can be read, before anything else touches it";
-  return new Error(`${path} is damaged (${how}): ${remedy}`, { cause });
+  return new Error(`${path} is damaged, or its disk does not read it (${how}): ${afterDmesg(remedy)}`, {
+    cause,
+  });
 }

@@ -31,7 +31,7 @@ function withCure<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    throw new Error(`${explain(cause)}: ${cureOf(path)}`, { cause });
+    throw new Error(`${explain(cause)}: ${cureOf(path, cause)}`, { cause });
   }
 }
 

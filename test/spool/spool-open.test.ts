@@ -133,7 +133,9 @@ describe("opening", () => {
     const path = join(dataDir, "spool.db");
     writeFileSync(path, spoil(readFileSync(path)));
     rmSync(`${path}-wal`, { force: true });
-    expect(() => kit.spool({ dataDir })).toThrow(/spool\.db is damaged .*sluice spool repair/s);
+    expect(() => kit.spool({ dataDir })).toThrow(
+      /spool\.db is damaged, or its disk .*dmesg.*sluice spool repair/s,
+    );
     expect(() => kit.spool({ dataDir })).not.toThrow("in use");
     expect(wordsOf(() => kit.spool({ dataDir }))).not.toContain("see that its directory exists");
   });
@@ -197,6 +199,23 @@ describe("opening", () => {
       expect(() => groups.read(1)).toThrow(`the spool's group 1 to 1 ${words}`);
     },
   );
+
+  test.each([
+    [
+      "SQLITE_IOERR_READ",
+      "cannot be opened (no luck): see dmesg for a fault of the disk; if there is none, see that its directory exists",
+    ],
+    [
+      "SQLITE_CORRUPT",
+      "is damaged, or its disk does not read it (no luck): see dmesg for a fault of the disk; if there is none, run `sluice spool repair`",
+    ],
+  ])("of a file that the disk does not read as it is opened it is said, too: %s", (code, words) => {
+    const dataDir = kit.dir();
+    const use = () => {
+      throw Object.assign(new Error("no luck"), { name: "SQLiteError", code });
+    };
+    expect(() => openSpoolFile(dataDir, use)).toThrow(`spool.db ${words}`);
+  });
 
   test.each(["repairing", "padded"])(
     "what a killed tool has left, %s, goes: it is as large as the spool",

@@ -49,14 +49,21 @@ function whyNotOurs(path: string): string | undefined {
   return undefined;
 }
 
-/** What to do about a database file that cannot be opened, whatever was said of it. */
-export function cureOf(path: string): string {
-  return (
-    whyNotOurs(path) ??
-    whyNoRoom(dirname(path)) ??
-    "see that its directory exists, can be written and has room, also within its quota"
-  );
+/** What to do about a database file that cannot be opened. @param cause what was said of it */
+export function cureOf(path: string, cause: unknown): string {
+  const look = "see that its directory exists, can be written and has room, also within its quota";
+  return whyNotOurs(path) ?? whyNoRoom(dirname(path)) ?? (isOfDisk(cause) ? afterDmesg(look) : look);
 }
+
+/** It may be a fault of the disk (EIO), in the system's words or in SQLite's. */
+export function isOfDisk(error: unknown): boolean {
+  const code = (error as { readonly code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" && /^(EIO$|SQLITE_IOERR)/.test(code);
+}
+
+/** Of what is damaged, or is on a disk that does not read it: what is not read now may be read later, and a repair would give it up. */
+export const afterDmesg = (remedy: string) =>
+  `see dmesg for a fault of the disk; if there is none, ${remedy}`;
 
 function whyNoRoom(dir: string): string | undefined {
   if (!existsSync(dir)) return undefined;

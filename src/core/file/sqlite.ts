@@ -44,13 +44,14 @@ export function openSqlite(path: string, keepsLog = false): Database {
     return db;
   } catch (cause) {
     db?.close();
-    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path, cause)}`, { cause });
   }
 }
 
 /**
  * What SQLite puts aside for a while (to take a large statement back, to sort) goes there, and not to /var/tmp or /tmp: a container whose root is
  * read-only has no other place for files, and what is in memory has no bound.
+ * It is one directory of the process, set anew by each file: all of ours lie in DATA_DIR.
  */
 function putAsideIn(db: Database, directory: string): void {
   db.run(`PRAGMA temp_store_directory = '${directory.replaceAll("'", "''")}'`);
@@ -74,8 +75,8 @@ export function whyForeign(db: Database, ours: readonly string[]): string | unde
 }
 
 /**
- * That the write-ahead log beside a file, which nobody here has open, is that of another, in whose place this one was put; undefined if it is not.
- * SQLite cannot tell, and merges the two: only a file that never had a log is known, as a copy by VACUUM INTO (a backup) or `.clone` is
+ * Says that the log beside a closed file belongs to another file, which this one replaced; else undefined. SQLite cannot tell, and merges
+ * the two: only a file that never had a log is known, as a copy by VACUUM INTO (a backup) or `.clone` is
  * (sqlite.org/fileformat.html, 1.3.3).
  * @param besides what else is of the other one
  */

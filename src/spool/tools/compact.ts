@@ -1,5 +1,6 @@
 /** Makes a spool's file as small as possible: every free page goes back to the file system. */
 import type { Database } from "bun:sqlite";
+import { afterDmesg } from "../../core/file/owner.ts";
 import { explain } from "../../core/log/log.ts";
 import { openSqlite, quickCheck } from "../../core/file/sqlite.ts";
 import { whileLocked } from "../lock.ts";
@@ -25,5 +26,6 @@ function sound(db: Database, path: string): string {
   const check = attempt(() => quickCheck(db));
   if (check.ok && check.value === "ok") return path;
   const how = check.ok ? check.value : explain(check.error);
-  throw new Error(`${path} is damaged (${how}): run \`sluice spool repair\` first`);
+  const remedy = afterDmesg("run `sluice spool repair` first");
+  throw new Error(`${path} is damaged, or its disk does not read it (${how}): ${remedy}`);
 }

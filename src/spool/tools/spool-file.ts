@@ -76,7 +76,7 @@ function refuseUnopened(db: Database, path: string): void {
     db.query("PRAGMA schema_version").get();
   } catch (cause) {
     if (!(cause instanceof SQLiteError && /^SQLITE_(CANTOPEN|READONLY)/.test(cause.code ?? ""))) return;
-    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path)}`, { cause });
+    throw new Error(`cannot open ${path} (${explain(cause)}): ${cureOf(path, cause)}`, { cause });
   }
 }
 
