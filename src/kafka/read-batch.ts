@@ -71,7 +71,7 @@ export async function readRecords(
     if (isControl && isAbort(batch)) leftOut.delete(producerId);
     const isAborted = (attributes & transactional) !== 0 && leftOut.has(producerId);
     const isGiven = !isControl && !isAborted;
-    // Not before a mark of a transaction: who gives the last record before it away tells that all up to there is read.
+    // Marks are read all the same: whoever handed on the last record before one says that all up to there is read.
     if (isGiven && room.left <= 0) {
       room.wasShort = true;
       break;

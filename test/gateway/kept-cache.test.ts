@@ -84,11 +84,15 @@ test.each([
 });
 
 test("one in a bad sector is begun anew, and the gateway starts", async () => {
-  const { lines, start, end } = await setUp();
-  const query = spyOn(Database.prototype, "query").mockImplementationOnce(() => {
+  const { path, lines, start, end } = await setUp();
+  const ask = Database.prototype.query;
+  let isRead = false;
+  const query = spyOn(Database.prototype, "query").mockImplementation(function (this: Database, sql: string) {
+    if (isRead || this.filename !== path) return ask.call(this, sql);
+    isRead = true;
     // Only SQLite can make one of its errors; they are known by their name.
     throw Object.assign(new Error("disk I/O error"), { name: "SQLiteError", code: "SQLITE_IOERR_CORRUPTFS" });
-  });
+  } as never);
   const { stop } = start();
   query.mockRestore();
   expect(lines.map(({ msg }) => msg)).toEqual(["the auth cache kept on disk is damaged, and begun anew"]);
