@@ -91,6 +91,8 @@ export interface StatusTopic {
 export interface SourceParts<V> {
   /** Not to be taken apart: secrets are renewed in it while the gateway runs. */
   readonly settings: V;
+  /** No other source is asked for, which would need descriptors of its own. */
+  readonly isAlone: boolean;
   readonly gatewayId: string;
   /** Where it may keep a file of its own. */
   readonly dataDir: string;

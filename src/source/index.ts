@@ -36,6 +36,11 @@ export function askedSources(
   return asked;
 }
 
-export function openSources(config: SourceSettings, parts: Omit<SourceParts<unknown>, "settings">): Source[] {
-  return askedSources(config).map((kind) => kind.open({ ...parts, settings: valuesOf(config, kind) }));
+export function openSources(
+  config: SourceSettings,
+  parts: Omit<SourceParts<unknown>, "settings" | "isAlone">,
+): Source[] {
+  const kinds = askedSources(config);
+  const isAlone = kinds.length === 1;
+  return kinds.map((kind) => kind.open({ ...parts, isAlone, settings: valuesOf(config, kind) }));
 }

@@ -16,6 +16,8 @@ import { watchPackets, type PacketWatch } from "./packet-watch.ts";
 
 export interface DoorsOptions {
   readonly connectionsMax: number;
+  /** Of the connections for which there are descriptors. */
+  readonly part: number;
   /** The largest packet of a device that is let in; asked at every packet. */
   readonly packetBytesMax: () => number;
   /** Asked for at each look: it sent something that has not been read. */
@@ -75,6 +77,7 @@ interface Visitor {
 
 export function createBrokerDoors({
   connectionsMax,
+  part,
   packetBytesMax,
   unread,
   comesIn,
@@ -83,7 +86,7 @@ export function createBrokerDoors({
 }: DoorsOptions): Doors {
   const visitors = new Map<Socket, Visitor>();
   const strangers = new Map<string, number>();
-  const max = connectionsWithin(connectionsMax, 1);
+  const max = connectionsWithin(connectionsMax, part);
   const strangersMax = Math.max(8, Math.floor(max * strangersShare));
   let unfinished = 0;
   let turnedAway = 0;

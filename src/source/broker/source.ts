@@ -56,7 +56,10 @@ export const broker = sourceKind({
 /** A subscriber that takes nothing for `drainMs` is disconnected; a message is rarely of more than 8 KiB (MAX_PAYLOAD_BYTES). */
 const passedOnBytesMax = ((passedOnPerSecondMax * drainMs) / 1000) * 8 * 1024;
 
-export type BrokerOptions = Omit<RulesOptions, "warn" | "welcome"> & { readonly log: Log };
+export type BrokerOptions = Omit<RulesOptions, "warn" | "welcome"> & {
+  readonly log: Log;
+  readonly isAlone?: boolean;
+};
 
 export interface BrokerSource extends Source {
   /** Where it listens, with the real port if 0 was asked for. */
@@ -75,12 +78,14 @@ const packetBytesAbovePayload = 1024 * 1024;
 const goodbyeMs = 1000;
 
 export function openBrokerSource(options: BrokerOptions): BrokerSource {
-  const { settings, clock, log, payloadBytesMax = () => Number.POSITIVE_INFINITY } = options;
+  const { settings, clock, log, payloadBytesMax = () => Number.POSITIVE_INFINITY, isAlone = true } = options;
   const warn = throttledWarn(log, clock);
   const gate = createIntakeGate(warn);
   const packetBytesMax = () => payloadBytesMax() + packetBytesAbovePayload;
   const doors = createBrokerDoors({
     connectionsMax: settings.maxConnections,
+    // HTTP ingest may have the other half.
+    part: isAlone ? 1 : 0.5,
     packetBytesMax,
     unread(socket: Socket & { readonly client?: Client }) {
       if (socket.client === undefined) return;

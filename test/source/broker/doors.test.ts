@@ -63,6 +63,7 @@ function doors(connectionsMax = 40) {
   const warn = (_: unknown, text: string) => void said.push(text);
   const made = createBrokerDoors({
     connectionsMax,
+    part: 1,
     packetBytesMax: () => 2_000_000,
     unread() {},
     comesIn() {},

@@ -478,6 +478,32 @@ test("connections find no room beyond half of what the process may open, whateve
   expect(await new Response(child.stdout).text()).toBe("36");
 }, 60_000);
 
+test.each([
+  ["", 18],
+  ["127.0.0.1:0", 9],
+])(
+  "the embedded broker leaves that half to it (INGEST_LISTEN=%s)",
+  async (listen, kept) => {
+    const kit = join(import.meta.dir, "../../kit/inprocess.ts");
+    // Of the 72 or 36 that the broker may have, a quarter is for strangers of one address.
+    const script = `
+    import { connect } from "node:net";
+    const { startInProcess } = await import("${kit}");
+    const env = { BROKER_LISTEN: "127.0.0.1:0", DATA_DIR: "${scratch()}"${listen && `, INGEST_LISTEN: "${listen}"`} };
+    const { gateway } = await startInProcess(env, { withBroker: true });
+    const { port } = gateway.sourceAddress("broker");
+    const sockets = Array.from({ length: 30 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+    let closed = 0;
+    for (const socket of sockets) socket.on("close", () => closed++);
+    for (let i = 0; i < 200 && closed < 30 - ${kept}; i++) await Bun.sleep(20);
+    process.stdout.write(String(sockets.length - closed));
+    process.exit(0);`;
+    const child = Bun.spawn(["sh", "-c", 'ulimit -n 200; exec "$0" -e "$1"', process.execPath, script]);
+    expect(await new Response(child.stdout).text()).toBe(String(kept));
+  },
+  60_000,
+);
+
 /** All requests at once, and what is answered to them until the last one is or the connection ends. */
 async function atOnce(requests: readonly string[]): Promise<{ answers: number; isClosed: boolean }> {
   let [text, isClosed] = ["", false];
