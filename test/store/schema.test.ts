@@ -5,6 +5,7 @@ import { openPostgres, type Postgres } from "../../src/store/postgres/postgres-c
 import { createMissing, inspectPostgres, migratePostgres } from "../../src/store/postgres/migrate.ts";
 import { migrateSqlite } from "../../src/store/sqlite/local-file.ts";
 import { postgresAvailable, sharedPostgres } from "../kit/postgres.ts";
+import { until } from "../kit/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -68,14 +69,14 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     expect(done).toContain("created table sluice_position");
     expect(await triggerCount()).toBe(1);
     expect(await migratePostgres(db)).toEqual([
-      "added an index on device_registry.provision_token_hash",
       "added column device_registry.previous_token_hash",
       "added column device_registry.previous_token_until",
-      "added an index on device_registry.previous_token_hash",
       "added trigger sluice_device_insert",
       "added trigger sluice_device_update",
       "added trigger sluice_device_delete",
       "added trigger sluice_device_truncate",
+      "added an index on device_registry.provision_token_hash",
+      "added an index on device_registry.previous_token_hash",
     ]);
     expect(await migratePostgres(db)).toEqual([]);
     await run("drop index device_registry_token_idx");
@@ -95,6 +96,42 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
     await hasty.close();
     expect(done).toContain("added an index on device_registry.provision_token_hash");
   });
+
+  test.each(["device_registry_token_idx", "device_registry_previous_token_idx"])(
+    "while %s is made devices are read, and who then changes one waits: it was a deadlock, or could not read",
+    async (index) => {
+      for (const statement of existing) await run(statement);
+      await run("insert into device_registry (tenant_id, device_id, site_id) values ('a', 'b', 'c')");
+      await run(`create function held() returns event_trigger language plpgsql as $$ begin
+          if exists (select from pg_event_trigger_ddl_commands() where object_identity like '%.${index}')
+          then perform pg_advisory_xact_lock(7); end if; end $$;
+        create event trigger held on ddl_command_end when tag in ('CREATE INDEX') execute function held()`);
+      const waits = (what: string) =>
+        until(async () => {
+          const query = `select from pg_locks where ${what} and not granted`;
+          return (await db.query("looking", (sql) => sql.unsafe(query))).length > 0;
+        });
+      let migrating: Promise<unknown> | undefined;
+      let changing: Promise<unknown> | undefined;
+      const theirs = await connect();
+      await db.transaction("holding", async (tx) => {
+        await tx`select pg_advisory_xact_lock(7)`;
+        migrating = migratePostgres(db).catch(explain);
+        await waits("locktype = 'advisory'");
+        changing = theirs
+          .transaction("reading and changing", async (other) => {
+            const rows = await other`select site_id from device_registry`;
+            await other`update device_registry set site_id = 'd'`;
+            return rows.length;
+          })
+          .catch(explain);
+        await waits("mode = 'RowExclusiveLock'");
+      });
+      expect(await changing).toBe(1);
+      expect(await migrating).toContain("added an index on device_registry.previous_token_hash");
+      await theirs.close();
+    },
+  );
 
   test("where a site has stored rows no empty registry is made in another database or schema: that would reject every device", async () => {
     const ran = openPostgres({ ...db.options, ranHere: true });

@@ -62,24 +62,23 @@ function mustNotBeGone({ place }: Postgres, gone: readonly string[]): void {
 export async function migratePostgres(db: Postgres, isAnew = false): Promise<string[]> {
   const patient = openPostgres({ ...db.options, timeoutMs: Math.max(db.options.timeoutMs, migrateMaxMs) });
   try {
-    return await change(patient, "migrating", (tx) => migrated(patient, tx, isAnew));
+    const done = await change(patient, "migrating", (tx) => migrated(patient, tx, isAnew));
+    // Each in a transaction of its own, and after what lets nobody read: a lock that grows is a deadlock with who reads the table and then writes it.
+    for (const column of ["provision_token_hash", "previous_token_hash"] as const)
+      done.push(...(await change(patient, "making an index", (tx) => addTokenIndex(tx, column))));
+    return done;
   } finally {
     await patient.close();
   }
 }
 
-/** The index of three million devices takes longer than a batch may. Locks are waited for no longer than ever. */
+/** For each transaction. The index of three million devices takes longer than a batch may. Locks are waited for no longer than ever. */
 const migrateMaxMs = 600_000;
 
 async function migrated(db: Postgres, tx: Transaction, isAnew: boolean): Promise<string[]> {
   if (!isAnew) mustNotBeGone(db, goneOf(db, await missingIn(tx)));
   const done = await createMissingTables(tx);
-  if (await isTable(tx, "device_registry")) {
-    // What takes long comes first: it lets devices be looked up meanwhile, which a new column does not.
-    done.push(...(await addTokenIndex(tx, "provision_token_hash")));
-    done.push(...(await addOverlapColumns(tx)));
-    done.push(...(await addTokenIndex(tx, "previous_token_hash")));
-  }
+  if (await isTable(tx, "device_registry")) done.push(...(await addOverlapColumns(tx)));
   done.push(...(await addTriggers(tx)));
   return done;
 }
@@ -223,8 +222,9 @@ async function addOverlapColumns(tx: Transaction): Promise<string[]> {
   return done;
 }
 
-/** An index of the deployment's own that begins with the column serves as well. */
+/** Devices are looked up meanwhile, and not changed. An index of the deployment's own that begins with the column serves as well. */
 async function addTokenIndex(tx: Transaction, column: keyof typeof tokenIndexes): Promise<string[]> {
+  if (!(await isTable(tx, "device_registry"))) return [];
   const indexed = await tx<{ attname: string }[]>`${tx.unsafe(indexedColumns)}`;
   if (indexed.some(({ attname }) => attname === column)) return [];
   await tx.unsafe(tokenIndexes[column]);
