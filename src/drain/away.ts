@@ -17,6 +17,8 @@ const pauseMaxMs = 30_000;
 export class Away {
   #failures = 0;
   #untilMs = 0;
+  /** The key of a lane that an operator sees to. */
+  #first: string | undefined;
 
   get isAway(): boolean {
     return this.#failures >= failuresMax;
@@ -27,16 +29,17 @@ export class Away {
     return this.isAway ? this.#untilMs : 0;
   }
 
-  /** One asks at once. */
-  retryNow(): void {
+  /** One asks at once. @param first the key of the lane that is meant, for the failure of any other would set the pause anew */
+  retryNow(first?: string): void {
     this.#untilMs = 0;
+    this.#first = first;
   }
 
-  /** The lanes in the order in which they may ask: first one that an operator sees to, for the failure of any other sets the pause anew. */
+  /** The lanes in the order in which they may ask. */
   inTurn(lanes: Lane[]): Lane[] {
     if (!this.isAway) return lanes;
-    const turn = ({ trouble, retryAtMs }: Lane) =>
-      trouble.why !== null && retryAtMs === 0 ? 0 : trouble.isOfSink ? 2 : 1;
+    const turn = ({ key, trouble, retryAtMs }: Lane) =>
+      key === this.#first && retryAtMs === 0 ? 0 : trouble.isOfSink ? 2 : 1;
     return lanes.sort((a, b) => turn(a) - turn(b));
   }
 

@@ -113,15 +113,15 @@ export class Drain {
   /** Entries of a stuck lane are to be refused, untried, whatever pause its sink takes. Resolves once they are dead letters. */
   setAside({ lane: key, trouble, entries }: Stuck): Promise<void> {
     const done = this.#aside.put(entries, `set aside by an operator: ${trouble}`);
-    this.retryNow((lane) => lane.key === key);
+    this.retryNow(key);
     return done;
   }
 
-  /** Waits no longer for the next try: what the downstream system refused, such as a password, may have been corrected. */
-  retryNow(isMeant: (lane: Lane) => boolean = () => true): void {
+  /** Waits no longer for the next try, of one lane or of all: what was refused for a password, say, may have been corrected. */
+  retryNow(key?: string): void {
     this.#corrected++;
-    this.#away.retryNow();
-    this.#retry(isMeant);
+    this.#away.retryNow(key);
+    this.#retry((lane) => key === undefined || lane.key === key);
   }
 
   async #run(): Promise<void> {

@@ -108,3 +108,16 @@ test("once an operator corrected something it is tried at once, whatever pause t
   await clock.pass(2_000);
   expect(drain.stats()).toMatchObject({ delivered: 100, waiting: 0, trouble: null });
 });
+
+test("nor do those that an operator corrected keep a lane from being asked that did not fail", async () => {
+  const { clock, sink, drain, put } = setUp();
+  sink.conduct = (lane) => (lane === "t0" ? "take" : gone());
+  put(tenants.slice(1));
+  drain.start();
+  await clock.pass(600_000);
+  drain.retryNow();
+  await clock.pass(100);
+  put(["t0"]);
+  await clock.pass(31_000);
+  expect(sink.taken.get("t0")).toHaveLength(5);
+});
