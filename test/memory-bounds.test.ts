@@ -30,7 +30,7 @@ import { createCollisions } from "../src/sink/influx/collisions.ts";
 import { encodeLine } from "../src/sink/influx/line.ts";
 import { planFor, plansMax } from "../src/sink/influx/plan.ts";
 import { createSeries, seriesMax } from "../src/sink/influx/series.ts";
-import { createEncoder, endingsMax, framesMax } from "../src/sink/kafka/record.ts";
+import { createEncoder, endingsBytesMax, framesMax } from "../src/sink/kafka/record.ts";
 import { columnsMax, createTypeMap } from "../src/sink/influx/types.ts";
 import { memoryBytes, Tail } from "../src/spool/tail.ts";
 import { RedeliveryWindow } from "../src/spool/redelivery.ts";
@@ -277,13 +277,13 @@ const parts: readonly (readonly [item: keyof typeof itemBytes, countMax: number,
     },
   ],
   [
-    "ending",
-    endingsMax,
+    "endingByte",
+    endingsBytesMax,
     () => {
-      // A device each, which holds its own: there are no more of them than are counted.
-      const encoder = createEncoder("gw", "device", 4 * endingsMax);
-      for (let i = 0; i < 3 * endingsMax; i++) {
-        const metrics = Array.from({ length: 60 }, (_, at) => `"metric-${i}-${at}":1`).join(",");
+      // A device each, which holds its own: about 1,200 bytes.
+      const encoder = createEncoder("gw", "device", 100_000);
+      for (let i = 0; i < endingsBytesMax / 500; i++) {
+        const metrics = Array.from({ length: 30 }, (_, at) => `"metric-${i}-${at}":1`).join(",");
         encoder.valueOf(event(i, { deviceId: `d${i}`, payload: `{"metrics":{${metrics}}}` }));
       }
       return encoder;

@@ -26,7 +26,7 @@ import { plansMax } from "../src/sink/influx/plan.ts";
 import { columnsMax } from "../src/sink/influx/types.ts";
 import { seriesMax } from "../src/sink/influx/series.ts";
 import { askedSources } from "../src/source/index.ts";
-import { endingsMax, framesMax } from "../src/sink/kafka/record.ts";
+import { endingsBytesMax, framesMax } from "../src/sink/kafka/record.ts";
 import { retainedTopicsMax } from "../src/spool/retained.ts";
 import type { Config } from "../src/config/tables.ts";
 
@@ -61,8 +61,8 @@ export const itemBytes = {
   series: 1_152,
   /** A device as its records name it. */
   frame: 576,
-  /** What closes the records of all devices that measure the same. */
-  ending: 8_192,
+  /** A byte of what closes the records of all devices that measure the same: kept as text too, and its names. */
+  endingByte: 6,
   /** A place in the window of a drain. */
   place: 16,
 };
@@ -130,7 +130,8 @@ export function memoryBounds(config: Config): readonly MemoryBound[] {
       ? [
           {
             part: "devices as Kafka's records name them (AUTH_CACHE_MAX_SIZE)",
-            bytes: Math.max(framesMax, 2 * sizeMax) * itemBytes.frame + endingsMax * itemBytes.ending,
+            bytes:
+              Math.max(framesMax, 2 * sizeMax) * itemBytes.frame + endingsBytesMax * itemBytes.endingByte,
           },
         ]
       : []),

@@ -142,5 +142,7 @@ export function unwrapRaw(payload: string): { readonly text: string; readonly wh
   if (!payload.startsWith('{"_raw":')) return { text: payload };
   const { _raw: raw, _bytes: bytes, ...rest } = JSON.parse(payload) as Record<string, unknown>;
   if (typeof raw !== "string" || Object.keys(rest).length > 0) return { text: payload };
-  return typeof bytes === "number" ? { text: raw, wholeBytes: bytes } : { text: raw };
+  return Number.isInteger(bytes) && Number(bytes) > 0
+    ? { text: raw, wholeBytes: Number(bytes) }
+    : { text: raw };
 }

@@ -115,7 +115,8 @@ describe("values of one encoder after another", () => {
 
   test("begin alike with each message of a device, in a fleet of as many as may be cached", () => {
     const made = createEncoder("gw", "device", framesMax);
-    const keyOf = (i: number) => made.keyOf(event(1, { deviceId: `d${i}` })).bytes;
+    // A tenant each, so that no two have the same ending either.
+    const keyOf = (i: number) => made.keyOf(event(1, { deviceId: `d${i}`, tenantId: `t${i}` })).bytes;
     const first = keyOf(0);
     for (let i = 1; i < 2 * framesMax; i++) keyOf(i);
     expect(keyOf(0)).toBe(first);

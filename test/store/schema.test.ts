@@ -108,7 +108,8 @@ describe.skipIf(unavailable !== "")(`the tables in PostgreSQL ${unavailable}`, (
         create event trigger held on ddl_command_end when tag in ('CREATE INDEX') execute function held()`);
       const waits = (what: string) =>
         until(async () => {
-          const query = `select from pg_locks where ${what} and not granted`;
+          const here = "database = (select oid from pg_database where datname = current_database())";
+          const query = `select from pg_locks where ${what} and ${here} and not granted`;
           return (await db.query("looking", (sql) => sql.unsafe(query))).length > 0;
         });
       let migrating: Promise<unknown> | undefined;

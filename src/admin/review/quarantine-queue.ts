@@ -170,8 +170,8 @@ export function createQuarantineQueue(parts: QuarantineParts): QuarantineQueue {
       const [row] = await orNotNow(table.list({ ids: [id], after: 0, limit: 1 }));
       return row && fullOf(row);
     },
-    replay: (selection) => inTurn(() => replay(selection)),
-    discard: (selection) => inTurn(() => discard(selection)),
+    replay: (selection) => (selection.dry_run ? replay(selection) : inTurn(() => replay(selection))),
+    discard: (selection) => (selection.dry_run ? discard(selection) : inTurn(() => discard(selection))),
   };
 }
 

@@ -33,8 +33,8 @@ import { formatInstalled } from "./spool-format.ts";
 
 /** The longest that another program is waited for. */
 const programMs = 60_000;
-/** The tables of a large registry get an index, for which `sluice migrate` takes ten minutes at most. */
-const migrateMs = 660_000;
+/** `sluice migrate` takes ten minutes at most for the tables, and as long for each of the two indexes of a large registry. */
+const migrateMs = 1_860_000;
 
 export const upgrade = command({
   name: "upgrade",

@@ -47,9 +47,9 @@ interface Ending {
 
 type Frames = Map<string | null, Map<string | null, Map<string | null, Frame>>>;
 
-/** Frames that are kept, or two per device that may be cached, and their endings; beyond, all are forgotten. */
+/** Frames that are kept, or two per device that may be cached, and bytes of their endings; beyond, all are forgotten. */
 export const framesMax = 10_000;
-export const endingsMax = 4_096;
+export const endingsBytesMax = 16_777_216;
 /** Longer ones are not kept. */
 const endingBytesMax = 4_096;
 const noKey = { bytes: null } as const;
@@ -60,6 +60,7 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   const frames: Frames = new Map();
   let size = 0;
   const endings = new Map<string, Ending>();
+  let endingsBytes = 0;
   let prefix = "";
   let out = new Utf8();
   /** What the head in `out` was made of: until one of the two changes only its last digits are written. */
@@ -89,7 +90,7 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
   function forget(): void {
     frames.clear();
     endings.clear();
-    size = 0;
+    [size, endingsBytes] = [0, 0];
   }
 
   /** Of other names than those of the device's last message; kept for its next one, unless it is long. */
@@ -103,10 +104,11 @@ export function createEncoder(gatewayId: string, named: "device" | "tenant/devic
     const text = endingText(names, metadata);
     const known = endings.get(text);
     if (known !== undefined) return known;
-    // A frame holds its ending, whatever becomes of the others.
-    if (endings.size >= endingsMax) forget();
     const bytes = encoder.encode(text);
     if (bytes.length > endingBytesMax) return { names: [], bytes, metadata };
+    // With the frames, for each holds its ending.
+    if (endingsBytes + bytes.length > endingsBytesMax) forget();
+    endingsBytes += bytes.length;
     const ending = { names: names.map(ownText), bytes, metadata: ownText(metadata) };
     endings.set(ownText(text), ending);
     return ending;
