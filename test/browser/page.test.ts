@@ -606,24 +606,20 @@ describe.skipIf(chromiumAbsent !== "")(`the page ${chromiumAbsent}`, () => {
     await open();
     await page.getByText("Import devices").click();
     const buffer = Buffer.from("tenant_id,device_id,site_id\nacme,c1,lab-1\nacme,,lab-1\n");
-    await page
-      .locator("#devices input[type=file]")
-      .setInputFiles({ name: "FLEET.CSV", mimeType: "", buffer });
+    const choose = (name: string) =>
+      page.locator("#devices input[type=file]").setInputFiles({ name, mimeType: "", buffer });
+    await choose("FLEET.CSV");
     await shows(
       "#devices [role=status]",
       "Added: 1 (1 of them without a token); already registered: 0; wrong lines: 1. Line 3: device_id: is missing.",
     );
     await shows("#devices th", "acme/c1");
     await page.route("**/admin/devices/import", (route) => route.fulfill({ status: 502, body: "<html>" }));
-    await page
-      .locator("#devices input[type=file]")
-      .setInputFiles({ name: "again.csv", mimeType: "", buffer });
+    await choose("again.csv");
     await shows("#devices [role=status]", "the gateway answers 502");
     await page.locator("#devices progress").waitFor({ state: "detached" });
     await page.route("**/admin/devices/import", (route) => route.fulfill({ status: 200, body: "<html>" }));
-    await page
-      .locator("#devices input[type=file]")
-      .setInputFiles({ name: "again.csv", mimeType: "", buffer });
+    await choose("again.csv");
     await shows(
       "#devices [role=status]",
       "the gateway does not answer, so whether this is done is not known",
